@@ -1,0 +1,5 @@
+"""`python -m local`: the same commands as `batchline local`."""
+
+from local.cli import app
+
+app(prog_name="python -m local")
