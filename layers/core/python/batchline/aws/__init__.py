@@ -1,0 +1,1 @@
+"""Everything that talks to AWS: the stores, and the stages' sequences of reads and writes."""

@@ -1,0 +1,155 @@
+"""Bedrock: batch jobs and single calls, with its errors sorted by what one can do about them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from botocore.exceptions import (
+    ClientError,
+    ConnectionError as BotoConnectionError,
+    HTTPClientError,
+    ReadTimeoutError,
+)
+
+from batchline.aws.dynamo import code_of
+from batchline.models import Tier
+from batchline.records import INVOCATION_TYPE
+
+if TYPE_CHECKING:
+    from mypy_boto3_bedrock import BedrockClient
+    from mypy_boto3_bedrock_runtime import BedrockRuntimeClient
+
+FULL: Final = frozenset({"ServiceQuotaExceededException", "ThrottlingException"})
+UNSURE: Final = frozenset({"InternalServerException", "ServiceUnavailableException"})
+TERMINAL: Final = frozenset({"Completed", "PartiallyCompleted", "Failed", "Stopped", "Expired"})
+SALVAGED: Final = TERMINAL - {"Failed"}
+
+
+class QuotaFull(Exception):  # noqa: N818
+    """Bedrock takes no more jobs of this model now. Wait and try again."""
+
+
+class Unanswered(Exception):  # noqa: N818
+    """Nobody knows whether Bedrock has done it. Look before you try again."""
+
+
+class NotAccepted(Exception):  # noqa: N818
+    """Bedrock will never take this job as it is. Its sentence says why; do not try again."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobState:
+    """Where a job at Bedrock is, in Bedrock's words."""
+
+    status: str
+    message: str
+
+    @property
+    def terminal(self) -> bool:
+        return self.status in TERMINAL
+
+
+@dataclass(frozen=True, slots=True)
+class BatchJob:
+    """A job to create. `token` makes a repeated request the same request."""
+
+    name: str
+    token: str
+    model: str
+    role_arn: str
+    input_uri: str
+    output_uri: str
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bedrock:
+    """Bedrock's control plane."""
+
+    client: "BedrockClient"
+
+    def create(self, job: BatchJob) -> str:
+        """Create a batch job and return its ARN. Raises QuotaFull, Unanswered or NotAccepted."""
+        try:
+            reply = self.client.create_model_invocation_job(
+                jobName=job.name,
+                clientRequestToken=job.token,
+                roleArn=job.role_arn,
+                modelId=job.model,
+                modelInvocationType=INVOCATION_TYPE,
+                inputDataConfig={
+                    "s3InputDataConfig": {"s3InputFormat": "JSONL", "s3Uri": job.input_uri}
+                },
+                outputDataConfig={"s3OutputDataConfig": {"s3Uri": job.output_uri}},
+                tags=[{"key": "batchline:job", "value": job.job_id}],
+            )
+        except ClientError as error:
+            if code_of(error) in FULL:
+                raise QuotaFull(sentence(error)) from error
+            if code_of(error) in UNSURE:
+                raise Unanswered(sentence(error)) from error
+            raise NotAccepted(sentence(error)) from error
+        except (BotoConnectionError, HTTPClientError) as error:
+            raise Unanswered(str(error)) from error
+        return reply["jobArn"]
+
+    def find(self, name: str, *, after: datetime) -> str | None:
+        """Find a job's ARN by its name among those submitted after a time."""
+        pages = self.client.get_paginator("list_model_invocation_jobs")
+        for page in pages.paginate(nameContains=name, submitTimeAfter=after):
+            for job in page.get("invocationJobSummaries", ()):
+                if job["jobName"] == name:
+                    return job["jobArn"]
+        return None
+
+    def state(self, arn: str) -> JobState:
+        reply = self.client.get_model_invocation_job(jobIdentifier=arn)
+        return JobState(reply["status"], reply.get("message", ""))
+
+
+@dataclass(frozen=True, slots=True)
+class CallError(Exception):
+    """A Converse call without an answer. `code` is an HTTP status; 408: nobody knows, maybe paid."""
+
+    code: int
+    message: str
+
+    @property
+    def worth_repeating(self) -> bool:
+        """Tell whether the same call may succeed now and has surely not been paid for."""
+        throttled, server_error = 429, 500
+        return self.code == throttled or self.code >= server_error
+
+
+UNCONFIRMED: Final = 408
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """Bedrock's runtime: one record at a time, at the on-demand price."""
+
+    client: "BedrockRuntimeClient"
+
+    def converse(self, model: str, body: Mapping[str, Any], tier: Tier) -> dict[str, Any]:
+        """Ask the model once. Raises CallError."""
+        request: Any = {"modelId": model, **body}
+        if tier is not Tier.DEFAULT:
+            request["serviceTier"] = {"type": tier}
+        try:
+            reply: dict[str, Any] = dict(self.client.converse(**request))
+        except ClientError as error:
+            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500)
+            raise CallError(int(status), sentence(error)) from error
+        except ReadTimeoutError as error:
+            raise CallError(UNCONFIRMED, f"no answer came: {error}") from error
+        except (BotoConnectionError, HTTPClientError) as error:
+            raise CallError(503, str(error)) from error
+        del reply["ResponseMetadata"]
+        return reply
+
+
+def sentence(error: ClientError) -> str:
+    """Say an error in AWS's own words."""
+    said = error.response.get("Error", {})
+    return f"{said.get('Code', 'Error')}: {said.get('Message', '')}"

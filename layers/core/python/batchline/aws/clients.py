@@ -1,0 +1,58 @@
+"""boto3 clients, made once per process. Endpoints and credentials come from AWS's own variables."""
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.config import Config
+
+if TYPE_CHECKING:
+    from mypy_boto3_bedrock import BedrockClient
+    from mypy_boto3_bedrock_runtime import BedrockRuntimeClient
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_events import EventBridgeClient
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sqs import SQSClient
+
+RETRIES = Config(
+    retries={"mode": "standard", "total_max_attempts": 6},
+    connect_timeout=5,
+    read_timeout=60,
+    max_pool_connections=32,
+    tcp_keepalive=True,
+)
+# A paid call is never repeated behind our back: Converse takes no idempotency token.
+PAID = Config(
+    retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=300, max_pool_connections=64
+)
+
+
+@cache
+def s3() -> "S3Client":
+    return boto3.client("s3", config=RETRIES)
+
+
+@cache
+def sqs() -> "SQSClient":
+    return boto3.client("sqs", config=RETRIES)
+
+
+@cache
+def dynamodb() -> "DynamoDBClient":
+    # Our own items are checked by mypy and the tests; botocore's check costs half of a batch write.
+    return boto3.client("dynamodb", config=RETRIES.merge(Config(parameter_validation=False)))
+
+
+@cache
+def events() -> "EventBridgeClient":
+    return boto3.client("events", config=RETRIES)
+
+
+@cache
+def bedrock() -> "BedrockClient":
+    return boto3.client("bedrock", config=RETRIES)
+
+
+@cache
+def bedrock_runtime() -> "BedrockRuntimeClient":
+    return boto3.client("bedrock-runtime", config=PAID)

@@ -1,0 +1,273 @@
+"""The control table: pending shards, lanes, slots, leases, budgets and current pipelines."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from batchline.aws import dynamo
+from batchline.aws.dynamo import Row, Written
+from batchline.models import Shard
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+ONLY = "-"  # the sort key of items that stand alone
+PACK = "lease#pack"
+PACK_LEASE_SECONDS = 60
+SEQUENCER_LENGTH = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to pack, under an epoch that fences every later holder off from this one."""
+
+    epoch: int
+    open_job: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Slots:
+    """Batch jobs of a base model that run or are about to, and how many there may be."""
+
+    holders: frozenset[str]
+    cap: int | None
+    retry_at: int
+
+    def free(self, cap: int, now: float) -> int:
+        """Count the jobs that may still be opened, given the configured cap."""
+        if now < self.retry_at:
+            return 0
+        return max(0, min(cap, self.cap if self.cap is not None else cap) - len(self.holders))
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """The control table."""
+
+    client: "DynamoDBClient"
+    table: str
+
+    # the lease of pack
+
+    def take_pack_lease(self, owner: str, now: float) -> Lease | None:
+        """Become the packer for 60 seconds. None: another one is."""
+        request = dynamo.update(
+            self.table,
+            {"pk": PACK, "sk": ONLY},
+            "SET #owner = :owner, #until = :until ADD #epoch :one",
+            when="attribute_not_exists(#until) OR #until < :now",
+            values={"owner": owner, "until": int(now) + PACK_LEASE_SECONDS, "now": int(now), "one": 1},
+        )
+        row = dynamo.write(self.client, request)
+        if not row.done or row.row is None:
+            return None
+        return Lease(row.row["epoch"], row.row.get("open_job"))
+
+    def fence(self, epoch: int, job_id: str, now: float) -> Row:
+        """Claim the only opening at a time under our epoch; joins the transaction "open job"."""
+        return dynamo.update(
+            self.table,
+            {"pk": PACK, "sk": ONLY},
+            "SET #open_job = :job, #until = :until",
+            when="#epoch = :epoch AND attribute_not_exists(#open_job)",
+            values={"job": job_id, "epoch": epoch, "until": int(now) + PACK_LEASE_SECONDS},
+        )
+
+    def job_announced(self, job_id: str) -> None:
+        """Forget the opening of a job whose shards are claimed."""
+        request = dynamo.update(
+            self.table,
+            {"pk": PACK, "sk": ONLY},
+            "REMOVE #open_job",
+            when="#open_job = :job",
+            values={"job": job_id},
+        )
+        dynamo.write(self.client, request)
+
+    def return_pack_lease(self, epoch: int) -> None:
+        request = dynamo.update(
+            self.table,
+            {"pk": PACK, "sk": ONLY},
+            "REMOVE #until, #owner",
+            when="#epoch = :epoch",
+            values={"epoch": epoch},
+        )
+        dynamo.write(self.client, request)
+
+    # shards and lanes
+
+    def pend(self, shard: Shard) -> Row:
+        """Put a shard among the pending ones; joins the transaction "register shard"."""
+        row = shard.model_dump(exclude={"ranges"}) | {
+            "pk": _pending(shard.lane),
+            "sk": _order(shard),
+            "ranges": list(shard.ranges),
+        }
+        return dynamo.put(self.table, row, when="attribute_not_exists(#pk)")
+
+    def pending(self, lane: str) -> Iterator[Shard]:
+        """Yield the pending shards of a lane, oldest first."""
+        for row in dynamo.query(self.client, self.table, "#pk = :pk", {"pk": _pending(lane)}):
+            del row["pk"], row["sk"]
+            yield Shard.model_validate(row)
+
+    def claimed(self, shards: Iterable[Shard]) -> None:
+        """Delete pending shards that a job has taken. Any number of times, by anybody."""
+        keys = ({"pk": _pending(one.lane), "sk": _order(one)} for one in shards)
+        dynamo.delete_many(self.client, self.table, keys)
+
+    def mark_held(self, shard: Shard, code: str) -> Written:
+        """Remember that a pending shard's documents are held."""
+        request = dynamo.update(
+            self.table,
+            {"pk": _pending(shard.lane), "sk": _order(shard)},
+            "SET #held = :code",
+            when="attribute_exists(#pk)",
+            values={"code": code},
+        )
+        return dynamo.write(self.client, request)
+
+    def know_lane(self, lane: str, at: str) -> None:
+        """Remember that a lane exists."""
+        row = {"pk": "lanes", "sk": lane, "first_seen": at}
+        request = dynamo.put(self.table, row, when="attribute_not_exists(#pk)")
+        dynamo.write(self.client, request)
+
+    def lanes(self) -> list[str]:
+        rows = dynamo.query(self.client, self.table, "#pk = :pk", {"pk": "lanes"})
+        return [row["sk"] for row in rows]
+
+    # slots
+
+    def slots(self, base_model: str) -> Slots:
+        row = dynamo.get(self.client, self.table, {"pk": _slots(base_model), "sk": ONLY}) or {}
+        return Slots(
+            frozenset(row.get("holders", ())), row.get("cap"), int(row.get("retry_at", 0))
+        )
+
+    def take_slot(self, base_model: str, job_id: str, cap: int) -> Row:
+        """Hold a slot for a job; joins the transaction "open job"."""
+        return dynamo.update(
+            self.table,
+            {"pk": _slots(base_model), "sk": ONLY},
+            "ADD #holders :job",
+            when="attribute_not_exists(#holders) OR contains(#holders, :id) OR size(#holders) < :cap",
+            values={"job": {job_id}, "id": job_id, "cap": cap},
+        )
+
+    def free_slot(self, base_model: str, job_id: str) -> None:
+        """Give a job's slot back. Giving back what was not held changes nothing."""
+        dynamo.write(self.client, self.slot_freed(base_model, job_id))
+
+    def slot_freed(self, base_model: str, job_id: str) -> Row:
+        """Build the write of `free_slot`, for the transaction that closes a job."""
+        return dynamo.update(
+            self.table,
+            {"pk": _slots(base_model), "sk": ONLY},
+            "DELETE #holders :job",
+            values={"job": {job_id}},
+        )
+
+    def slots_refused(self, base_model: str, *, cap: int, retry_at: int) -> None:
+        """Learn from a refusal that the account has fewer free slots than we thought."""
+        request = dynamo.update(
+            self.table,
+            {"pk": _slots(base_model), "sk": ONLY},
+            "SET #cap = :cap, #retry_at = :retry_at",
+            values={"cap": cap, "retry_at": retry_at},
+        )
+        dynamo.write(self.client, request)
+
+    def slots_accepted(self, base_model: str, *, cap: int) -> None:
+        """Learn from an accepted job that one more may be tried, if a refusal had lowered the cap."""
+        request = dynamo.update(
+            self.table,
+            {"pk": _slots(base_model), "sk": ONLY},
+            "ADD #cap :one",
+            when="#cap < :most",
+            values={"one": 1, "most": cap},
+        )
+        dynamo.write(self.client, request)
+
+    # budgets: `committed` is what is reserved or spent, in USD
+
+    def reserve(self, pipeline: str, day: str, usd: Decimal, limit: Decimal | None) -> Row:
+        """Reserve money of a day's budget; joins the transaction "open job"."""
+        values: Row = {"usd": usd}
+        when = ""
+        if limit is not None:
+            values["room"] = limit - usd
+            when = "#committed <= :room"
+            if usd <= limit:
+                when = f"attribute_not_exists(#committed) OR {when}"
+        return dynamo.update(
+            self.table,
+            {"pk": _budget(pipeline, day), "sk": ONLY},
+            "ADD #committed :usd",
+            when=when,
+            values=values,
+        )
+
+    def settle(self, pipeline: str, day: str, *, reserved: Decimal, spent: Decimal) -> Row:
+        """Replace a reservation by what was spent; joins the transaction that closes a job."""
+        return dynamo.update(
+            self.table,
+            {"pk": _budget(pipeline, day), "sk": ONLY},
+            "ADD #committed :difference, #spent :spent",
+            values={"difference": spent - reserved, "spent": spent},
+        )
+
+    def committed(self, pipeline: str, day: str) -> Decimal:
+        """Say what of a day's budget is reserved or spent, in USD."""
+        row = dynamo.get(self.client, self.table, {"pk": _budget(pipeline, day), "sk": ONLY})
+        return Decimal(row["committed"]) if row else Decimal(0)
+
+    # pipelines
+
+    def current(self, pipeline: str) -> str | None:
+        """Name the version of a pipeline that is in force. None: there is none yet."""
+        row = dynamo.get(self.client, self.table, {"pk": _pipeline(pipeline), "sk": ONLY})
+        return row["version"] if row else None
+
+    def publish(self, pipeline: str, version: str, *, sequencer: str, at: str) -> bool:
+        """Put a version of a pipeline in force, unless a later upload is. Tell whether it is now."""
+        self._list_pipeline(pipeline)
+        order = sequencer.ljust(SEQUENCER_LENGTH, "0")
+        request = dynamo.update(
+            self.table,
+            {"pk": _pipeline(pipeline), "sk": ONLY},
+            "SET #version = :version, #sequencer = :order, #published_at = :at",
+            when="attribute_not_exists(#sequencer) OR #sequencer < :order",
+            values={"version": version, "order": order, "at": at},
+        )
+        written = dynamo.write(self.client, request)
+        return written.done or (written.row is not None and written.row["version"] == version)
+
+    def _list_pipeline(self, pipeline: str) -> None:
+        dynamo.write(self.client, dynamo.put(self.table, {"pk": "pipelines", "sk": pipeline}))
+
+    def pipelines(self) -> list[str]:
+        """Name all pipelines that have ever been in force."""
+        rows = dynamo.query(self.client, self.table, "#pk = :pk", {"pk": "pipelines"})
+        return [row["sk"] for row in rows]
+
+
+def _pending(lane: str) -> str:
+    return f"pending#{lane}"
+
+
+def _order(shard: Shard) -> str:
+    return f"{shard.created_at}#{shard.shard_id}"
+
+
+def _slots(base_model: str) -> str:
+    return f"slots#{base_model}"
+
+
+def _budget(pipeline: str, day: str) -> str:
+    return f"budget#{pipeline}#{day}"
+
+
+def _pipeline(name: str) -> str:
+    return f"pipeline#{name}"

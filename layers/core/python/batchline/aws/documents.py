@@ -1,0 +1,309 @@
+"""The documents table: every shape and every legal transition of a document's row.
+
+    –         → CHUNKING · QUEUED · HELD · FAILED         chunk
+    CHUNKING  → QUEUED · FAILED                           chunk, when the last shard is registered
+    HELD      → CHUNKING · QUEUED · FAILED                chunk, when the pipeline has arrived
+    QUEUED    ⇄ HELD                                      pack, for budget or too few records
+    QUEUED    → COMPLETED · PARTIAL · FAILED              aggregate, when sealed and open = 0
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from batchline.aws import dynamo
+from batchline.aws.dynamo import Row, Written
+from batchline.chunk import Upload
+from batchline.errors import Code
+from batchline.models import Charge, DocumentStatus, Failure, Usage
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+ABSENT = "attribute_not_exists(#document_id)"
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """What is known of a document when it arrives."""
+
+    document_id: str
+    pipeline: str
+    upload: Upload
+    received_at: str
+
+    def row(self, status: DocumentStatus, version: str) -> Row:
+        return {
+            "document_id": self.document_id,
+            "pipeline": self.pipeline,
+            "pipeline_version": version,
+            "source": {
+                "bucket": self.upload.bucket,
+                "key": self.upload.key,
+                "version_id": self.upload.version_id,
+                "size": self.upload.size,
+                "sequencer": self.upload.sequencer,
+            },
+            "received_at": self.received_at,
+            "day_key": f"{self.pipeline}#{self.received_at[:10]}",
+            "day_order": f"{self.received_at}#{self.document_id}",
+            "status": status,
+            "sealed": False,
+            "cursor": 0,
+            "stage": 0,
+            "records": 0,
+            "succeeded": 0,
+            "failed": 0,
+            "open": 0,
+            "input_tokens": 0,
+            "output_tokens": 0,
+            "cost_usd": Decimal(0),
+            "saved_usd": Decimal(0),
+            "estimate_usd": Decimal(0),
+        }
+
+
+def problem(pipeline: str, code: str) -> str:
+    """Key a document under what needs attention."""
+    return f"{pipeline}#{code}"
+
+
+def _error(failure: Failure) -> Row:
+    return {"code": failure.code, "message": failure.message}
+
+
+@dataclass(frozen=True, slots=True)
+class Documents:
+    """The documents table."""
+
+    client: "DynamoDBClient"
+    table: str
+
+    def get(self, document_id: str) -> Row | None:
+        return dynamo.get(self.client, self.table, {"document_id": document_id})
+
+    def get_many(self, document_ids: Iterable[str]) -> Iterator[Row]:
+        keys = ({"document_id": one} for one in document_ids)
+        return dynamo.get_many(self.client, self.table, keys)
+
+    def with_problem(self, pipeline: str, code: str) -> Iterator[str]:
+        """Yield the ids of documents that have this problem, oldest first, as far as the index is."""
+        rows = dynamo.query(
+            self.client,
+            self.table,
+            "#problem = :problem",
+            {"problem": problem(pipeline, code)},
+            index="attention",
+        )
+        return (row["document_id"] for row in rows)
+
+    def of_day(self, pipeline: str, day: str) -> Iterator[str]:
+        """Yield the ids of a pipeline's documents of one day (`2026-11-22`), newest first."""
+        rows = dynamo.query(
+            self.client,
+            self.table,
+            "#day_key = :day",
+            {"day": f"{pipeline}#{day}"},
+            index="by_day",
+            newest_first=True,
+        )
+        return (row["document_id"] for row in rows)
+
+    # chunk
+
+    def queued(
+        self, arrival: Arrival, version: str, *, records: int, estimate_usd: Decimal
+    ) -> Row:
+        """Write a small document with all its records at once; joins the shard's transaction."""
+        row = arrival.row(DocumentStatus.QUEUED, version) | {
+            "sealed": True,
+            "cursor": 1,
+            "records": records,
+            "open": records,
+            "estimate_usd": estimate_usd,
+        }
+        return self._arrive(arrival, row)
+
+    def begin(self, arrival: Arrival, version: str) -> Written:
+        """Write a large document before its first shard. Not done: somebody has begun it."""
+        row = arrival.row(DocumentStatus.CHUNKING, version)
+        return dynamo.write(self.client, self._arrive(arrival, row))
+
+    def refuse(self, arrival: Arrival, failure: Failure, version: str = "-") -> Written:
+        """Write a document that ends on arrival. Not done: it has arrived already."""
+        row = arrival.row(DocumentStatus.FAILED, version) | {
+            "sealed": True,
+            "error": _error(failure),
+            "problem": problem(arrival.pipeline, failure.code),
+            "finished_at": arrival.received_at,
+        }
+        return dynamo.write(self.client, self._arrive(arrival, row))
+
+    def hold(self, arrival: Arrival, failure: Failure) -> Written:
+        """Write a document that waits for its pipeline. Not done: it has arrived already."""
+        row = arrival.row(DocumentStatus.HELD, "-") | {
+            "error": _error(failure),
+            "problem": problem(arrival.pipeline, failure.code),
+        }
+        return dynamo.write(self.client, dynamo.put(self.table, row, when=ABSENT))
+
+    def _arrive(self, arrival: Arrival, row: Row) -> Row:
+        """Put a row that is new, or that has waited for its pipeline."""
+        return dynamo.put(
+            self.table,
+            row,
+            when=f"{ABSENT} OR (#status = :held AND #error.#code = :unknown)",
+            values={"held": DocumentStatus.HELD, "unknown": Code.PIPELINE_UNKNOWN},
+        )
+
+    def register(
+        self, document_id: str, *, cursor: int, records: int, estimate_usd: Decimal
+    ) -> Row:
+        """Count one more shard of a large document; joins the shard's transaction."""
+        return dynamo.update(
+            self.table,
+            {"document_id": document_id},
+            "SET #cursor = :next ADD #records :n, #open :n, #estimate_usd :usd",
+            when="#cursor = :cursor AND #status = :chunking",
+            values={
+                "next": cursor + 1,
+                "cursor": cursor,
+                "n": records,
+                "usd": estimate_usd,
+                "chunking": DocumentStatus.CHUNKING,
+            },
+        )
+
+    def seal(self, document_id: str, *, cursor: int, failure: Failure | None = None) -> Written:
+        """Close the list of a document's records: no more will come.
+
+        With a failure the rest of the upload could not be read; what was registered is still
+        settled, and the document cannot end better than PARTIAL.
+        """
+        values: Row = {
+            "cursor": cursor,
+            "queued": DocumentStatus.QUEUED,
+            "chunking": DocumentStatus.CHUNKING,
+            "yes": True,
+        }
+        expression = "SET #status = :queued, #sealed = :yes"
+        if failure:
+            expression += ", #error = :error"
+            values["error"] = _error(failure)
+        request = dynamo.update(
+            self.table,
+            {"document_id": document_id},
+            expression,
+            when="#cursor = :cursor AND #status = :chunking",
+            values=values,
+        )
+        return dynamo.write(self.client, request)
+
+    # pack
+
+    def rest(self, document_id: str, pipeline: str, failure: Failure) -> Written:
+        """Hold a queued document for a reason that passes by itself."""
+        request = dynamo.update(
+            self.table,
+            {"document_id": document_id},
+            "SET #status = :held, #error = :error, #problem = :problem",
+            when="#status = :queued",
+            values={
+                "held": DocumentStatus.HELD,
+                "queued": DocumentStatus.QUEUED,
+                "error": _error(failure),
+                "problem": problem(pipeline, failure.code),
+            },
+        )
+        return dynamo.write(self.client, request)
+
+    def resume(self, document_id: str, code: str) -> Written:
+        """Queue a document again that was held for this reason."""
+        request = dynamo.update(
+            self.table,
+            {"document_id": document_id},
+            "SET #status = :queued REMOVE #error, #problem",
+            when="#status = :held AND #error.#code = :code",
+            values={
+                "held": DocumentStatus.HELD,
+                "queued": DocumentStatus.QUEUED,
+                "code": code,
+            },
+        )
+        return dynamo.write(self.client, request)
+
+    # collect
+
+    def account(
+        self,
+        document_id: str,
+        job_id: str,
+        *,
+        succeeded: int,
+        failed: int,
+        usage: Usage,
+        charge: Charge,
+    ) -> Written:
+        """Add what one job did for a document, once. Not done: it was added before."""
+        request = dynamo.update(
+            self.table,
+            {"document_id": document_id},
+            "ADD #succeeded :succeeded, #failed :failed, #open :settled, #input_tokens :input, "
+            "#output_tokens :output, #cost_usd :cost, #saved_usd :saved, #applied :job",
+            when="attribute_exists(#document_id) AND NOT contains(#applied, :job_id)",
+            values={
+                "succeeded": succeeded,
+                "failed": failed,
+                "settled": -(succeeded + failed),
+                "input": usage.input_tokens,
+                "output": usage.output_tokens,
+                "cost": charge.cost_usd,
+                "saved": charge.saved_usd,
+                "job": {job_id},
+                "job_id": job_id,
+            },
+        )
+        return dynamo.write(self.client, request)
+
+    # aggregate
+
+    def finish(
+        self,
+        document_id: str,
+        pipeline: str,
+        status: DocumentStatus,
+        *,
+        finished_at: str,
+        result: Mapping[str, Any],
+        failure: Failure | None,
+    ) -> Written:
+        """End a document of which every record is settled. `result` holds its result attributes."""
+        values: Row = {
+            "status": status,
+            "finished": finished_at,
+            "zero": 0,
+            "yes": True,
+            "queued": DocumentStatus.QUEUED,
+            "combining": DocumentStatus.COMBINING,
+        }
+        sets = ["#status = :status", "#finished_at = :finished"]
+        for name, value in result.items():
+            sets.append(f"#{name} = :{name}")
+            values[name] = value
+        if failure:
+            sets += ["#error = :error", "#problem = :problem"]
+            values |= {"error": _error(failure), "problem": problem(pipeline, failure.code)}
+        request = dynamo.update(
+            self.table,
+            {"document_id": document_id},
+            "SET " + ", ".join(sets),
+            when="#open = :zero AND #sealed = :yes AND #status IN (:queued, :combining)",
+            values=values,
+        )
+        return dynamo.write(self.client, request)
+
+
+def settled(row: Row | None) -> bool:
+    """Tell whether aggregate should look at a document: sealed, and no record open."""
+    return row is not None and row["sealed"] and row["open"] == 0

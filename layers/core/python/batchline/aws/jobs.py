@@ -1,0 +1,196 @@
+"""The jobs table: every shape and every legal transition of a job's row.
+
+    –          → OPEN                       pack, in the transaction that claims its shards
+    OPEN       → BUILDING → READY           submit, while and after it writes the input
+    READY      → RUNNING · WAITING · REFUSED  submit, as Bedrock answers
+    WAITING    → BUILDING · READY           submit, when it is rung again
+    OPEN       → RUNNING                    invoke, for an on-demand job
+    RUNNING · REFUSED → COLLECTING → CLOSING → CLOSED   collect
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from batchline.aws import dynamo
+from batchline.aws.dynamo import Row, Written
+from batchline.models import Engine, JobStatus, Tier
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+HISTORY = 20
+LEASE_SECONDS = 90
+RENEW_SECONDS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """A job as pack opens it. Tokens are estimates, `reserved` is USD by pipeline."""
+
+    job_id: str
+    engine: Engine
+    tier: Tier
+    model: str
+    base_model: str
+    lane: str
+    records: int
+    bytes: int
+    shards: int
+    input_tokens: int
+    output_tokens: int
+    reserved: Mapping[str, Decimal]
+    created_at: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Jobs:
+    """The jobs table."""
+
+    client: "DynamoDBClient"
+    table: str
+
+    def get(self, job_id: str) -> Row | None:
+        return dynamo.get(self.client, self.table, {"job_id": job_id})
+
+    def with_status(self, status: JobStatus) -> Iterator[str]:
+        """Yield the ids of jobs in a status, oldest first, as far as the index has come."""
+        rows = dynamo.query(
+            self.client, self.table, "#status = :status", {"status": status}, index="by_status"
+        )
+        return (row["job_id"] for row in rows)
+
+    def get_many(self, job_ids: Iterator[str]) -> Iterator[Row]:
+        return dynamo.get_many(self.client, self.table, ({"job_id": one} for one in job_ids))
+
+    def opened(self, opening: Opening) -> Row:
+        """Write a new job; joins the transaction "open job"."""
+        return dynamo.put(
+            self.table,
+            {
+                "job_id": opening.job_id,
+                "status": JobStatus.OPEN,
+                "engine": opening.engine,
+                "tier": opening.tier,
+                "model": opening.model,
+                "base_model": opening.base_model,
+                "lane": opening.lane,
+                "records": opening.records,
+                "bytes": opening.bytes,
+                "shards": opening.shards,
+                "estimate": {
+                    "input_tokens": opening.input_tokens,
+                    "output_tokens": opening.output_tokens,
+                    "cost_usd": sum(opening.reserved.values(), Decimal(0)),
+                },
+                "pipelines": dict(opening.reserved),
+                "reserve_day": opening.created_at[:10],
+                "created_at": opening.created_at,
+                "why": opening.why,
+                "history": [f"{opening.created_at} {JobStatus.OPEN}"],
+            },
+            when="attribute_not_exists(#job_id)",
+        )
+
+    def lease(self, job_id: str, owner: str, now: float) -> Row | None:
+        """Take or keep the lease on a job for 90 seconds. None: somebody else works on it."""
+        request = dynamo.update(
+            self.table,
+            {"job_id": job_id},
+            "SET #lease_owner = :owner, #lease_until = :until",
+            when="attribute_exists(#job_id) AND (attribute_not_exists(#lease_owner) "
+            "OR #lease_owner = :owner OR #lease_until < :now)",
+            values={"owner": owner, "until": int(now) + LEASE_SECONDS, "now": int(now)},
+        )
+        written = dynamo.write(self.client, request)
+        return written.row if written.done else None
+
+    def release(self, job_id: str, owner: str) -> None:
+        """Give the lease back, if it is still ours."""
+        request = dynamo.update(
+            self.table,
+            {"job_id": job_id},
+            "REMOVE #lease_owner, #lease_until",
+            when="#lease_owner = :owner",
+            values={"owner": owner},
+        )
+        dynamo.write(self.client, request)
+
+    def move(
+        self,
+        row: Row,
+        to: JobStatus,
+        *,
+        owner: str,
+        at: str,
+        note: str = "",
+        clear: tuple[str, ...] = (),
+        **attributes: Any,
+    ) -> Row | None:
+        """Move a job that we hold the lease of from the status in `row`. None: it has moved on."""
+        written = dynamo.write(
+            self.client,
+            self.moved(
+                row, to, owner=owner, at=at, note=note, clear=clear, attributes=attributes
+            ),
+        )
+        return written.row if written.done else None
+
+    def moved(
+        self,
+        row: Row,
+        to: JobStatus,
+        *,
+        owner: str,
+        at: str,
+        note: str = "",
+        clear: tuple[str, ...] = (),
+        attributes: Mapping[str, Any],
+    ) -> Row:
+        """Build the write of `move`, for a transaction."""
+        line = f"{at} {to}" + (f": {note}" if note else "")
+        history = [*row["history"][-(HISTORY - 1) :], line]
+        sets = ["#status = :to", "#history = :history"]
+        values: Row = {"to": to, "history": history, "from": row["status"], "owner": owner}
+        for name, value in attributes.items():
+            sets.append(f"#{name} = :{name}")
+            values[name] = value
+        removes = f" REMOVE {', '.join(f'#{name}' for name in clear)}" if clear else ""
+        return dynamo.update(
+            self.table,
+            {"job_id": row["job_id"]},
+            f"SET {', '.join(sets)}{removes}",
+            when="#status = :from AND #lease_owner = :owner",
+            values=values,
+        )
+
+    def note(self, job_id: str, *, owner: str, **attributes: Any) -> Row | None:
+        """Set attributes of a job that we hold the lease of. None: the lease is lost."""
+        request = dynamo.update(
+            self.table,
+            {"job_id": job_id},
+            "SET " + ", ".join(f"#{name} = :{name}" for name in attributes),
+            when="#lease_owner = :owner",
+            values=attributes | {"owner": owner},
+        )
+        written = dynamo.write(self.client, request)
+        return written.row if written.done else None
+
+    def part_done(self, job_id: str, part: int) -> None:
+        """Remember that a part of the job's output has been read. Repeating it changes nothing."""
+        request = dynamo.update(
+            self.table, {"job_id": job_id}, "ADD #parts_done :part", values={"part": {str(part)}}
+        )
+        dynamo.write(self.client, request)
+
+    def register_retry(self, job_id: str, *, cursor: int) -> Row:
+        """Count one more retry shard of a job; joins the shard's transaction."""
+        return dynamo.update(
+            self.table,
+            {"job_id": job_id},
+            "SET #retry_cursor = :next",
+            when="#retry_cursor = :cursor AND #status = :closing",
+            values={"next": cursor + 1, "cursor": cursor, "closing": JobStatus.CLOSING},
+        )

@@ -1,0 +1,45 @@
+"""Holding a job's lease while working on it."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from batchline.aws.dynamo import Row
+from batchline.aws.jobs import RENEW_SECONDS, Jobs
+from batchline.errors import LostRace
+
+
+@dataclass(slots=True)
+class JobLease:
+    """The exclusive right to work on a job, kept alive by `keep` and given back on exit.
+
+    It lasts 90 seconds from the last renewal, so a function that dies blocks nobody for longer.
+    """
+
+    jobs: Jobs
+    job_id: str
+    owner: str
+    clock: Callable[[], datetime]
+    renewed: float = 0.0
+
+    def take(self) -> Row | None:
+        """Take the lease and read the job. None: somebody else works on it, or there is no job."""
+        self.renewed = self.clock().timestamp()
+        return self.jobs.lease(self.job_id, self.owner, self.renewed)
+
+    def keep(self) -> None:
+        """Renew the lease when it is due. Raises LostRace when it is gone."""
+        now = self.clock().timestamp()
+        if now - self.renewed >= RENEW_SECONDS:
+            if self.jobs.lease(self.job_id, self.owner, now) is None:
+                raise LostRace(self.job_id)
+            self.renewed = now
+
+    def keeping[T](self, items: Iterable[T]) -> Iterator[T]:
+        """Pass items through and keep the lease while they are consumed."""
+        for item in items:
+            self.keep()
+            yield item
+
+    def give_back(self) -> None:
+        self.jobs.release(self.job_id, self.owner)

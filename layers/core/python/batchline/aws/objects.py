@@ -1,0 +1,214 @@
+"""Objects in S3: the inbox, which people write, and the work bucket, which only Batchline writes.
+
+    pipelines/<name>/<version>.json        every version of a pipeline that was ever in force
+    shards/<shard_id>.jsonl                records that wait for a job
+    jobs/<job_id>/plan.json                the shards of a job
+    jobs/<job_id>/input/<n>.jsonl          its input, as Bedrock reads it
+    jobs/<job_id>/checkpoints/<n>.jsonl    answers of an on-demand job, as they come
+    jobs/<job_id>/output/<id>/             its output, as Bedrock writes it
+    jobs/<job_id>/parts/<n>.jsonl          what collect has read of it
+    results/<pipeline>/<document_id>.json  the result of a document
+
+Keys under jobs/ stay inside the pattern that Bedrock allows, whatever the upload was called.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from io import RawIOBase
+from typing import TYPE_CHECKING, Any, Final, override
+
+import orjson
+from boto3.s3.transfer import TransferConfig
+from botocore.exceptions import ClientError
+
+from batchline.aws.dynamo import code_of
+from batchline.chunk import Upload
+from batchline.errors import Code, Refused
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+READ_BYTES: Final = 1 << 20
+UPLOAD_PART_BYTES: Final = 8 << 20
+GONE: Final = frozenset({"404", "NoSuchKey", "NoSuchVersion", "NotFound", "405", "MethodNotAllowed"})
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """An object as a listing tells of it. `etag` pins its content for a later read."""
+
+    key: str
+    size: int
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class Inbox:
+    """The bucket that people write to."""
+
+    client: "S3Client"
+
+    def content(self, upload: Upload) -> str:
+        """Identify the bytes of an upload: its checksum, or else its ETag, with its size.
+
+        Raises Refused(UPLOAD_GONE) when it has been deleted.
+        """
+        try:
+            head = self.client.head_object(**_version(upload), ChecksumMode="ENABLED")
+        except ClientError as error:
+            raise _gone(error) from error
+        whole = head.get("ChecksumType") != "COMPOSITE"
+        sums = ("ChecksumSHA256", "ChecksumCRC64NVME", "ChecksumCRC32C", "ChecksumCRC32")
+        found = next((str(head[name]) for name in sums if name in head), None) if whole else None
+        return f"{found or head['ETag']} {head['ContentLength']}"
+
+    def read(self, upload: Upload) -> bytes:
+        """Read the version of the object that was uploaded. Raises Refused(UPLOAD_GONE)."""
+        try:
+            return self.client.get_object(**_version(upload))["Body"].read()
+        except ClientError as error:
+            raise _gone(error) from error
+
+
+def _version(upload: Upload) -> Any:
+    named = {"Bucket": upload.bucket, "Key": upload.key}
+    return named | ({"VersionId": upload.version_id} if upload.version_id else {})
+
+
+def _gone(error: ClientError) -> Exception:
+    if code_of(error) not in GONE:
+        return error
+    return Refused(
+        Code.UPLOAD_GONE,
+        "The object was deleted before it was read. Upload it again if it is still wanted.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """The bucket that only Batchline writes to."""
+
+    client: "S3Client"
+    bucket: str
+
+    def uri(self, key: str) -> str:
+        return f"s3://{self.bucket}/{key}"
+
+    def put(self, key: str, data: bytes) -> None:
+        self.client.put_object(Bucket=self.bucket, Key=key, Body=data)
+
+    def put_json(self, key: str, value: Any) -> None:
+        self.put(key, orjson.dumps(value))
+
+    def get(self, key: str) -> bytes:
+        return self.client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
+
+    def get_json(self, key: str) -> Any:
+        return orjson.loads(self.get(key))
+
+    def find(self, prefix: str) -> Iterator[StoredObject]:
+        """Yield the objects below a prefix, by key."""
+        pages = self.client.get_paginator("list_objects_v2")
+        for page in pages.paginate(Bucket=self.bucket, Prefix=prefix):
+            for item in page.get("Contents", ()):
+                yield StoredObject(item["Key"], item["Size"], item["ETag"])
+
+    def lines(self, key: str) -> Iterator[bytes]:
+        """Stream the lines of an object, without their line feeds."""
+        body = self.client.get_object(Bucket=self.bucket, Key=key)["Body"]
+        yield from body.iter_lines(READ_BYTES)
+
+    def blocks(self, key: str, *, etag: str, start: int, stop: int) -> Iterator[bytes]:
+        """Stream bytes `start` to `stop` (exclusive) of an object, if it is still the same."""
+        reply = self.client.get_object(
+            Bucket=self.bucket, Key=key, IfMatch=etag, Range=f"bytes={start}-{stop - 1}"
+        )
+        yield from reply["Body"].iter_chunks(READ_BYTES)
+
+    def write_stream(self, key: str, blocks: Iterable[bytes]) -> None:
+        """Upload blocks of bytes as one object, in memory that does not grow with it."""
+        self.client.upload_fileobj(
+            _Reader(blocks),  # type: ignore[arg-type] # a raw stream is all that boto3 reads
+            self.bucket,
+            key,
+            Config=TransferConfig(
+                multipart_threshold=UPLOAD_PART_BYTES,
+                multipart_chunksize=UPLOAD_PART_BYTES,
+                use_threads=False,
+            ),
+        )
+
+    def copy_blocks(self, keys: Iterable[str]) -> Iterator[bytes]:
+        """Stream the content of objects one after the other."""
+        for key in keys:
+            body = self.client.get_object(Bucket=self.bucket, Key=key)["Body"]
+            yield from body.iter_chunks(READ_BYTES)
+
+    # pipelines
+
+    def put_pipeline(self, name: str, version: str, text: str) -> None:
+        self.put(_pipeline_key(name, version), text.encode())
+
+    def get_pipeline(self, name: str, version: str) -> str:
+        return self.get(_pipeline_key(name, version)).decode()
+
+    # results
+
+    def put_result(self, pipeline: str, document_id: str, value: Mapping[str, Any]) -> str:
+        key = f"results/{pipeline}/{document_id}.json"
+        self.put(key, orjson.dumps(value, default=str, option=orjson.OPT_INDENT_2))
+        return key
+
+
+def shard_key(shard_id: str) -> str:
+    return f"shards/{shard_id}.jsonl"
+
+
+def plan_key(job_id: str) -> str:
+    return f"jobs/{job_id}/plan.json"
+
+
+def input_prefix(job_id: str) -> str:
+    return f"jobs/{job_id}/input/"
+
+
+def output_prefix(job_id: str) -> str:
+    return f"jobs/{job_id}/output/"
+
+
+def checkpoint_prefix(job_id: str) -> str:
+    return f"jobs/{job_id}/checkpoints/"
+
+
+def part_key(job_id: str, part: int) -> str:
+    return f"jobs/{job_id}/parts/{part:05d}.jsonl"
+
+
+def _pipeline_key(name: str, version: str) -> str:
+    return f"pipelines/{name}/{version}.json"
+
+
+class _Reader(RawIOBase):
+    """Lets boto3 read an iterator of blocks as a file."""
+
+    def __init__(self, blocks: Iterable[bytes]) -> None:
+        self._blocks = iter(blocks)
+        self._rest = b""
+
+    @override
+    def readable(self) -> bool:
+        return True
+
+    @override
+    def read(self, size: int = -1, /) -> bytes:
+        parts, wanted = [], size
+        while size < 0 or wanted > 0:
+            if not self._rest:
+                self._rest = next(self._blocks, b"")
+                if not self._rest:
+                    break
+            piece = self._rest if size < 0 else self._rest[:wanted]
+            self._rest = self._rest[len(piece) :]
+            parts.append(piece)
+            wanted -= len(piece)
+        return b"".join(parts)

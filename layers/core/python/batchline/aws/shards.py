@@ -1,0 +1,78 @@
+"""Register shard: the one way by which records start to wait for a job.
+
+The shard's object is written first, under a key that nobody knows yet; then one transaction moves its
+owner's cursor and puts the pending row. An owner that has moved on cancels it, so a message that is
+delivered again cannot bring back a shard that a job has taken.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from batchline import chunk
+from batchline.aws import dynamo, objects
+from batchline.aws.control import Control
+from batchline.aws.dynamo import Row
+from batchline.aws.objects import Work
+from batchline.models import Range, Shard, timestamp
+from batchline.pipelines import Pipeline
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """The records of a shard to be. Tokens are sums; `output_tokens` is the most they may answer."""
+
+    ranges: Sequence[Range]
+    lines: Sequence[bytes]
+    input_tokens: int
+    output_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shards:
+    """Writes shards and registers them with their owners."""
+
+    control: Control
+    work: Work
+    _known_lanes: set[str] = field(default_factory=set)
+
+    def write(
+        self,
+        shard_id: str,
+        contents: Contents,
+        *,
+        name: str,
+        pipeline: Pipeline,
+        version: str,
+        now: datetime,
+    ) -> Shard:
+        """Write the object of a shard. Until it is registered nobody knows of it."""
+        data = b"".join(contents.lines)
+        key = objects.shard_key(shard_id)
+        self.work.put(key, data)
+        return Shard(
+            shard_id=shard_id,
+            lane=chunk.lane(pipeline.model),
+            key=key,
+            pipeline=name,
+            version=version,
+            model=pipeline.model,
+            too_few=pipeline.too_few,
+            records=len(contents.lines),
+            bytes=len(data),
+            input_tokens=contents.input_tokens,
+            output_tokens=contents.output_tokens,
+            created_at=timestamp(now),
+            urgent_at=timestamp(now + timedelta(seconds=pipeline.max_wait)),
+            ranges=tuple(map(str, contents.ranges)),
+        )
+
+    def register(self, shard: Shard, owners: Sequence[Row]) -> None:
+        """Register a shard with its owners' writes in one transaction.
+
+        Raises dynamo.Cancelled: position 0 is the pending row, then the owners in their order.
+        """
+        if shard.lane not in self._known_lanes:
+            self.control.know_lane(shard.lane, shard.created_at)
+            self._known_lanes.add(shard.lane)
+        dynamo.transact(self.control.client, [self.control.pend(shard), *owners])

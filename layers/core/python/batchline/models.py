@@ -1,0 +1,158 @@
+"""What every part of Batchline shares: the base of its models and the smallest common values."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Frozen(BaseModel):
+    """A value: it never changes, refuses what it does not know and keeps its input out of errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class DocumentStatus(StrEnum):
+    """Where a document is. COMPLETED, PARTIAL, FAILED and CANCELLED are ends; HELD is a rest."""
+
+    CHUNKING = "CHUNKING"
+    QUEUED = "QUEUED"
+    COMBINING = "COMBINING"
+    HELD = "HELD"
+    COMPLETED = "COMPLETED"
+    PARTIAL = "PARTIAL"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+    @property
+    def terminal(self) -> bool:
+        return self in _TERMINAL
+
+
+_TERMINAL = frozenset(
+    {
+        DocumentStatus.COMPLETED,
+        DocumentStatus.PARTIAL,
+        DocumentStatus.FAILED,
+        DocumentStatus.CANCELLED,
+    }
+)
+
+
+class JobStatus(StrEnum):
+    """Where a job is: OPEN → BUILDING → READY → RUNNING → COLLECTING → CLOSING → CLOSED.
+
+    WAITING: Bedrock's quota was full; REFUSED: Bedrock will never take it. An on-demand job goes from
+    OPEN to RUNNING at once.
+    """
+
+    OPEN = "OPEN"
+    BUILDING = "BUILDING"
+    READY = "READY"
+    WAITING = "WAITING"
+    REFUSED = "REFUSED"
+    RUNNING = "RUNNING"
+    COLLECTING = "COLLECTING"
+    CLOSING = "CLOSING"
+    CLOSED = "CLOSED"
+
+
+class Engine(StrEnum):
+    """Who answers a job: Bedrock's batch inference, or Converse one record at a time."""
+
+    BATCH = "batch"
+    ON_DEMAND = "on_demand"
+
+
+class Tier(StrEnum):
+    """Bedrock's service tier of an on-demand job; flex costs what batch costs."""
+
+    DEFAULT = "default"
+    FLEX = "flex"
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens that a model has charged. Adds up."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(
+            self.input_tokens + other.input_tokens, self.output_tokens + other.output_tokens
+        )
+
+    def __sub__(self, other: "Usage") -> "Usage":
+        return Usage(
+            self.input_tokens - other.input_tokens, self.output_tokens - other.output_tokens
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What a piece of work cost and what it saved against the on-demand price, in USD."""
+
+    cost_usd: Decimal = Decimal(0)
+    saved_usd: Decimal = Decimal(0)
+
+    def __add__(self, other: "Charge") -> "Charge":
+        return Charge(self.cost_usd + other.cost_usd, self.saved_usd + other.saved_usd)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why something failed, as its row shows it."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Records of one document in a shard: `count` of them from index `first`, all at one attempt."""
+
+    document_id: str
+    stage: str
+    first: int
+    count: int
+    attempt: int
+
+    def __str__(self) -> str:
+        return f"{self.document_id} {self.stage} {self.first} {self.count} {self.attempt}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Range":
+        document_id, stage, first, count, attempt = text.split(" ")
+        return cls(document_id, stage, int(first), int(count), int(attempt))
+
+
+class Shard(Frozen):
+    """A JSONL object of records that waits to be packed.
+
+    `pipeline` and `version` hold for all its records. `input_tokens` is counted, `output_tokens` is
+    the most that the records may answer.
+    """
+
+    shard_id: str
+    lane: str
+    key: str
+    pipeline: str
+    version: str
+    model: str
+    too_few: str
+    records: int
+    bytes: int
+    input_tokens: int
+    output_tokens: int
+    created_at: str
+    urgent_at: str
+    ranges: tuple[str, ...]
+    held: str | None = None
+
+
+def timestamp(now: datetime) -> str:
+    """Write a time as the tables hold it: ISO-8601 in UTC with milliseconds; sorts as text."""
+    return now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
