@@ -1,0 +1,185 @@
+"""Splits prose into sentences and words, English and Japanese."""
+
+import re
+from collections.abc import Iterator
+
+# A full stop ends a sentence only before white space, so that 1.5 and example.com stay whole.
+_SENTENCE = re.compile(r"[^\n。！？]+?(?:[.!?]+[\"'”’)\]]*(?=\s|$)|[。！？]+[」』）]*|(?=\n|$))")
+_ABBREVIATION = re.compile(
+    r"(?:\b(?:Mr|Mrs|Ms|Dr|Prof|No|Inc|Ltd|Co|Corp|St|Art|Sec|vs|approx|e\.g|i\.e|[A-Z])\.)$"
+)
+_SOFT_BREAK = re.compile(r"(?<=[a-z,;])\n(?=[a-z(])")
+_WORD = re.compile(r"[A-Za-z][A-Za-z'’-]+|[一-龥々ァ-ヶー]{2,}")
+_CJK = re.compile(r"[一-龥々ァ-ヶー]")
+_LIST_MARK = re.compile(r"^\s*(?:[-*•・]|\d{1,3}[.)])\s+")
+STOP_WORDS = frozenset(
+    [
+        "a",
+        "about",
+        "above",
+        "after",
+        "again",
+        "all",
+        "also",
+        "am",
+        "an",
+        "and",
+        "any",
+        "are",
+        "as",
+        "at",
+        "be",
+        "because",
+        "been",
+        "before",
+        "being",
+        "below",
+        "between",
+        "both",
+        "but",
+        "by",
+        "can",
+        "could",
+        "did",
+        "do",
+        "does",
+        "doing",
+        "down",
+        "during",
+        "each",
+        "few",
+        "for",
+        "from",
+        "further",
+        "had",
+        "has",
+        "have",
+        "having",
+        "he",
+        "her",
+        "here",
+        "hers",
+        "him",
+        "his",
+        "how",
+        "i",
+        "if",
+        "in",
+        "into",
+        "is",
+        "it",
+        "its",
+        "itself",
+        "just",
+        "me",
+        "more",
+        "most",
+        "my",
+        "no",
+        "nor",
+        "not",
+        "of",
+        "off",
+        "on",
+        "once",
+        "only",
+        "or",
+        "other",
+        "our",
+        "ours",
+        "out",
+        "over",
+        "own",
+        "same",
+        "she",
+        "should",
+        "so",
+        "some",
+        "such",
+        "than",
+        "that",
+        "the",
+        "their",
+        "theirs",
+        "them",
+        "then",
+        "there",
+        "these",
+        "they",
+        "this",
+        "those",
+        "through",
+        "to",
+        "too",
+        "under",
+        "until",
+        "up",
+        "upon",
+        "us",
+        "very",
+        "was",
+        "we",
+        "were",
+        "what",
+        "when",
+        "where",
+        "which",
+        "while",
+        "who",
+        "whom",
+        "why",
+        "will",
+        "with",
+        "would",
+        "you",
+        "your",
+        "yours",
+    ]
+)
+
+
+def split(text: str) -> list[str]:
+    """Return the sentences of `text` in order, trimmed, list marks removed, none of them empty."""
+    return list(_joined(_SENTENCE.findall(_SOFT_BREAK.sub(" ", text))))
+
+
+def _joined(pieces: list[str]) -> Iterator[str]:
+    """Put back together what an abbreviation's full stop has torn apart."""
+    held = ""
+    for piece in pieces:
+        stripped = piece.strip()
+        if not stripped:
+            continue
+        held = f"{held} {stripped}" if held else _LIST_MARK.sub("", stripped)
+        if not _ABBREVIATION.search(held):
+            yield held
+            held = ""
+    if held:
+        yield held
+
+
+def words(text: str) -> list[str]:
+    """Return the content words of `text`: lower-case English, and pairs of Japanese characters."""
+    found: list[str] = []
+    for word in _WORD.findall(text):
+        if word[0] < "ぁ":
+            lowered = word.lower()
+            if lowered not in STOP_WORDS:
+                found.append(_stem(lowered))
+        else:
+            found.extend(word[at : at + 2] for at in range(len(word) - 1))
+    return found
+
+
+def is_japanese(text: str) -> bool:
+    """Say whether `text` has enough kanji or kana for Japanese rules to apply."""
+    return len(_CJK.findall(text[:400])) * 8 > len(text[:400])
+
+
+def _stem(word: str) -> str:
+    """Cut the commonest English endings, so that `payment` and `payments` are one word."""
+    if len(word) > 4 and word.endswith("ies"):
+        return word[:-3] + "y"
+    if len(word) > 3 and word.endswith("s") and not word.endswith("ss"):
+        return word[:-1]
+    return word
