@@ -66,9 +66,7 @@ def decode(data: bytes) -> str:
     Raises Refused with UPLOAD_EMPTY, FORMAT_UNSUPPORTED, TEXT_TRUNCATED or TEXT_ENCODING.
     """
     if not data:
-        raise Refused(
-            Code.UPLOAD_EMPTY, "The file has 0 bytes. Upload it again with its content."
-        )
+        raise Refused(Code.UPLOAD_EMPTY, "The file has 0 bytes. Upload it again with its content.")
     encoding = next((name for mark, name in BYTE_ORDER_MARKS if data.startswith(mark)), "utf-8")
     if encoding == "utf-8":
         _refuse_binary(data)
@@ -135,7 +133,10 @@ def _refuse_binary(data: bytes) -> None:
 
 def _undecodable(error: UnicodeDecodeError, data: bytes) -> Refused:
     longest_character = 4
-    if error.reason in {"unexpected end of data", "truncated data"} and len(data) - error.start < longest_character:
+    if (
+        error.reason in {"unexpected end of data", "truncated data"}
+        and len(data) - error.start < longest_character
+    ):
         return Refused(
             Code.TEXT_TRUNCATED,
             f"The file ends in the middle of a character (byte {error.start} of {len(data)}): its end "
@@ -166,14 +167,12 @@ def _separated_rows(text: str, separator: str) -> Iterator[dict[str, Any]]:
     try:
         header = next(reader, [])
         if repeated := {name for name in header if header.count(name) > 1}:
-            raise _bad_row(1, f"names the column {sorted(repeated)[0]!r} twice")
+            raise _bad_row(1, f"names the column {min(repeated)!r} twice")
         for cells in reader:
             if not cells:
                 continue
             if len(cells) > len(header):
-                raise _bad_row(
-                    reader.line_num, f"has {len(cells)} cells, but the header has {len(header)}"
-                )
+                raise _bad_row(reader.line_num, f"has {len(cells)} cells, but the header has {len(header)}")
             yield dict(itertools.zip_longest(header, cells, fillvalue=""))
     except csv.Error as error:
         raise _bad_row(reader.line_num, f"is not CSV ({error})") from error

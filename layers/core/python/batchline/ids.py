@@ -8,8 +8,9 @@ import base64
 import hashlib
 import re
 import secrets
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Final
 
 DOCUMENT_LENGTH: Final = 16
 JOB_LENGTH: Final = 12
@@ -22,7 +23,8 @@ _RECORD: Final = re.compile(r"([a-z2-7]{16})([a-z])(\d{7})([1-9])")
 _JOB: Final = re.compile(r"[0-9a-z]{12}")
 
 
-class RecordId(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class RecordId:
     """Says all that an output line must tell: whose answer it is and which attempt it answers."""
 
     document_id: str

@@ -81,14 +81,10 @@ class Usage:
     output_tokens: int = 0
 
     def __add__(self, other: "Usage") -> "Usage":
-        return Usage(
-            self.input_tokens + other.input_tokens, self.output_tokens + other.output_tokens
-        )
+        return Usage(self.input_tokens + other.input_tokens, self.output_tokens + other.output_tokens)
 
     def __sub__(self, other: "Usage") -> "Usage":
-        return Usage(
-            self.input_tokens - other.input_tokens, self.output_tokens - other.output_tokens
-        )
+        return Usage(self.input_tokens - other.input_tokens, self.output_tokens - other.output_tokens)
 
 
 @dataclass(frozen=True, slots=True)

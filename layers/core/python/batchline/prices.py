@@ -41,7 +41,9 @@ def price(model_id: str, engine: Engine, tier: Tier = Tier.DEFAULT) -> Price:
     else:
         pair, basis, share = entry["on_demand"], "half", Decimal(data["batch_share"])
     return Price(
-        input=Decimal(pair[0]) * factor * share, output=Decimal(pair[1]) * factor * share, basis=basis
+        input=Decimal(pair[0]) * factor * share,
+        output=Decimal(pair[1]) * factor * share,
+        basis=basis,
     )
 
 

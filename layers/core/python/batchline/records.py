@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import jinja2
 import orjson
@@ -13,8 +13,8 @@ from batchline.errors import Code, Refused
 from batchline.pipelines import Pipeline
 
 # Tokens that a chat format adds around system text and message; measured 6 to 7 for Claude.
-FRAME_TOKENS = 12
-INVOCATION_TYPE = "Converse"
+FRAME_TOKENS: Final = 12
+INVOCATION_TYPE: Final = "Converse"
 
 
 @dataclass(frozen=True, slots=True)

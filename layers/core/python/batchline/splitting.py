@@ -10,7 +10,12 @@ from typing import Final
 BOUNDARIES: Final = (
     (re.compile(r"\n\s*(?=\n(?:#{1,6} |第.{1,6}[条章節]|(?:CHAPTER|Chapter|BOOK|Article) ))"), 0.5),
     (re.compile(r"\n[ \t\u3000]*\n+"), 0.5),
-    (re.compile(r"[.!?]['\")\]\u2019\u201d]*\s+|[。！？!?．]+[」』）】〉》\u2019\u201d]*(?![、。と」』）])\s*"), 0.4),
+    (
+        re.compile(
+            r"[.!?]['\")\]\u2019\u201d]*\s+|[。！？!?．]+[」』）】〉》\u2019\u201d]*(?![、。と」』）])\s*"
+        ),
+        0.4,
+    ),
     (re.compile(r"\n+"), 0.3),
     (re.compile(r"[\s\u3000]+|[、，；：]"), 0.1),
 )
@@ -74,9 +79,7 @@ def _boundary(text: str, start: int, limit: int) -> int:
     return limit
 
 
-def _with_overlap(
-    text: str, start: int, end: int, overlap_tokens: int, count: Callable[[str], int]
-) -> int:
+def _with_overlap(text: str, start: int, end: int, overlap_tokens: int, count: Callable[[str], int]) -> int:
     """Step back from `end` by at most the overlap, to the start of a word; always past `start`."""
     if not overlap_tokens:
         return end

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import (
     ClientError,
-    ConnectionError as BotoConnectionError,
     HTTPClientError,
     ReadTimeoutError,
+)
+from botocore.exceptions import (
+    ConnectionError as BotoConnectionError,
 )
 
 from batchline.aws.dynamo import code_of
@@ -26,15 +28,15 @@ TERMINAL: Final = frozenset({"Completed", "PartiallyCompleted", "Failed", "Stopp
 SALVAGED: Final = TERMINAL - {"Failed"}
 
 
-class QuotaFull(Exception):  # noqa: N818
+class QuotaFull(Exception):
     """Bedrock takes no more jobs of this model now. Wait and try again."""
 
 
-class Unanswered(Exception):  # noqa: N818
+class Unanswered(Exception):
     """Nobody knows whether Bedrock has done it. Look before you try again."""
 
 
-class NotAccepted(Exception):  # noqa: N818
+class NotAccepted(Exception):
     """Bedrock will never take this job as it is. Its sentence says why; do not try again."""
 
 
@@ -78,9 +80,7 @@ class Bedrock:
                 roleArn=job.role_arn,
                 modelId=job.model,
                 modelInvocationType=INVOCATION_TYPE,
-                inputDataConfig={
-                    "s3InputDataConfig": {"s3InputFormat": "JSONL", "s3Uri": job.input_uri}
-                },
+                inputDataConfig={"s3InputDataConfig": {"s3InputFormat": "JSONL", "s3Uri": job.input_uri}},
                 outputDataConfig={"s3OutputDataConfig": {"s3Uri": job.output_uri}},
                 tags=[{"key": "batchline:job", "value": job.job_id}],
             )

@@ -114,11 +114,12 @@ class Chunker:
 
     def flush(self) -> None:
         """Write the small documents taken so far, many to a shard."""
-        for (name, version), found in self._small.items():
+        taken = dict(self._small)
+        self._small.clear()  # what fails is delivered again, to whichever process
+        for (name, version), found in taken.items():
             pipeline = self.pipelines.get(name, version)
             for group in _groups(found.values()):
                 self._write_small(name, version, pipeline, group)
-        self._small.clear()
 
     # pipelines
 
@@ -198,9 +199,7 @@ class Chunker:
             start = [first] if second is None else [first, second]
             self._write_large(arrival, target.pipeline, version, chain(start, parts))
 
-    def _write_small(
-        self, name: str, version: str, pipeline: Pipeline, group: Mapping[str, Small]
-    ) -> None:
+    def _write_small(self, name: str, version: str, pipeline: Pipeline, group: Mapping[str, Small]) -> None:
         """Write documents and their shard in one transaction; leave out those that exist already."""
         left = dict(group)
         while left:
@@ -232,9 +231,7 @@ class Chunker:
                 self._wake(pipeline)
                 return
 
-    def _write_large(
-        self, arrival: Arrival, name: str, version: str, parts: Iterable[Part]
-    ) -> None:
+    def _write_large(self, arrival: Arrival, name: str, version: str, parts: Iterable[Part]) -> None:
         """Register a document's shards one by one, from where an earlier run has stopped."""
         pipeline = self.pipelines.get(name, version)
         begun = self.documents.begin(arrival, version)

@@ -22,9 +22,7 @@ RETRIES = Config(
     tcp_keepalive=True,
 )
 # A paid call is never repeated behind our back: Converse takes no idempotency token.
-PAID = Config(
-    retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=300, max_pool_connections=64
-)
+PAID = Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=300, max_pool_connections=64)
 
 
 @cache

@@ -57,7 +57,12 @@ class Control:
             {"pk": PACK, "sk": ONLY},
             "SET #owner = :owner, #until = :until ADD #epoch :one",
             when="attribute_not_exists(#until) OR #until < :now",
-            values={"owner": owner, "until": int(now) + PACK_LEASE_SECONDS, "now": int(now), "one": 1},
+            values={
+                "owner": owner,
+                "until": int(now) + PACK_LEASE_SECONDS,
+                "now": int(now),
+                "one": 1,
+            },
         )
         row = dynamo.write(self.client, request)
         if not row.done or row.row is None:
@@ -142,9 +147,7 @@ class Control:
 
     def slots(self, base_model: str) -> Slots:
         row = dynamo.get(self.client, self.table, {"pk": _slots(base_model), "sk": ONLY}) or {}
-        return Slots(
-            frozenset(row.get("holders", ())), row.get("cap"), int(row.get("retry_at", 0))
-        )
+        return Slots(frozenset(row.get("holders", ())), row.get("cap"), int(row.get("retry_at", 0)))
 
     def take_slot(self, base_model: str, job_id: str, cap: int) -> Row:
         """Hold a slot for a job; joins the transaction "open job"."""

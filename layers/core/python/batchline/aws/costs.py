@@ -1,9 +1,9 @@
 """The costs table: the ledger. Every entry is an absolute row at a key of its own.
 
-    document#<id> / <job_id>             what one job charged for one document
-    document#-    / <job_id>             what a job charged and no document owns
-    day#<date>    / <pipeline>#<job_id>  what one job charged for one pipeline
-    job#<job_id>  / total                the manifest, what was booked, and the difference
+document#<id> / <job_id>             what one job charged for one document
+document#-    / <job_id>             what a job charged and no document owns
+day#<date>    / <pipeline>#<job_id>  what one job charged for one pipeline
+job#<job_id>  / total                the manifest, what was booked, and the difference
 """
 
 from collections.abc import Iterable, Iterator, Mapping

@@ -1,10 +1,10 @@
 """The documents table: every shape and every legal transition of a document's row.
 
-    –         → CHUNKING · QUEUED · HELD · FAILED         chunk
-    CHUNKING  → QUEUED · FAILED                           chunk, when the last shard is registered
-    HELD      → CHUNKING · QUEUED · FAILED                chunk, when the pipeline has arrived
-    QUEUED    ⇄ HELD                                      pack, for budget or too few records
-    QUEUED    → COMPLETED · PARTIAL · FAILED              aggregate, when sealed and open = 0
+–         → CHUNKING · QUEUED · HELD · FAILED         chunk
+CHUNKING  → QUEUED · FAILED                           chunk, when the last shard is registered
+HELD      → CHUNKING · QUEUED · FAILED                chunk, when the pipeline has arrived
+QUEUED    ⇄ HELD                                      pack, for budget or too few records
+QUEUED    → COMPLETED · PARTIAL · FAILED              aggregate, when sealed and open = 0
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -112,9 +112,7 @@ class Documents:
 
     # chunk
 
-    def queued(
-        self, arrival: Arrival, version: str, *, records: int, estimate_usd: Decimal
-    ) -> Row:
+    def queued(self, arrival: Arrival, version: str, *, records: int, estimate_usd: Decimal) -> Row:
         """Write a small document with all its records at once; joins the shard's transaction."""
         row = arrival.row(DocumentStatus.QUEUED, version) | {
             "sealed": True,
@@ -123,12 +121,12 @@ class Documents:
             "open": records,
             "estimate_usd": estimate_usd,
         }
-        return self._arrive(arrival, row)
+        return self._arrive(row)
 
     def begin(self, arrival: Arrival, version: str) -> Written:
         """Write a large document before its first shard. Not done: somebody has begun it."""
         row = arrival.row(DocumentStatus.CHUNKING, version)
-        return dynamo.write(self.client, self._arrive(arrival, row))
+        return dynamo.write(self.client, self._arrive(row))
 
     def refuse(self, arrival: Arrival, failure: Failure, version: str = "-") -> Written:
         """Write a document that ends on arrival. Not done: it has arrived already."""
@@ -138,7 +136,7 @@ class Documents:
             "problem": problem(arrival.pipeline, failure.code),
             "finished_at": arrival.received_at,
         }
-        return dynamo.write(self.client, self._arrive(arrival, row))
+        return dynamo.write(self.client, self._arrive(row))
 
     def hold(self, arrival: Arrival, failure: Failure) -> Written:
         """Write a document that waits for its pipeline. Not done: it has arrived already."""
@@ -148,7 +146,7 @@ class Documents:
         }
         return dynamo.write(self.client, dynamo.put(self.table, row, when=ABSENT))
 
-    def _arrive(self, arrival: Arrival, row: Row) -> Row:
+    def _arrive(self, row: Row) -> Row:
         """Put a row that is new, or that has waited for its pipeline."""
         return dynamo.put(
             self.table,
@@ -157,9 +155,7 @@ class Documents:
             values={"held": DocumentStatus.HELD, "unknown": Code.PIPELINE_UNKNOWN},
         )
 
-    def register(
-        self, document_id: str, *, cursor: int, records: int, estimate_usd: Decimal
-    ) -> Row:
+    def register(self, document_id: str, *, cursor: int, records: int, estimate_usd: Decimal) -> Row:
         """Count one more shard of a large document; joins the shard's transaction."""
         return dynamo.update(
             self.table,

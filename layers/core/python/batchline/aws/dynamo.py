@@ -25,7 +25,7 @@ _serialize = TypeSerializer().serialize
 _deserialize = TypeDeserializer().deserialize
 
 
-class Cancelled(Exception):  # noqa: N818 - DynamoDB's own word for it
+class Cancelled(Exception):
     """A transaction of which at least one condition did not hold. Nothing of it was written."""
 
     def __init__(self, codes: Sequence[str]) -> None:
@@ -37,11 +37,11 @@ class Cancelled(Exception):  # noqa: N818 - DynamoDB's own word for it
         return self.codes[position] == "ConditionalCheckFailed"
 
 
-class Conflict(Exception):  # noqa: N818
+class Conflict(Exception):
     """Another transaction touched the same item at the same moment. Try again."""
 
 
-class Unprocessed(Exception):  # noqa: N818
+class Unprocessed(Exception):
     """DynamoDB left some writes of a batch undone. Try these again."""
 
 
@@ -55,11 +55,7 @@ class Written:
 
 def to_item(row: Mapping[str, Any]) -> dict[str, Any]:
     """Write a row in DynamoDB's notation; None and empty sets are left out."""
-    return {
-        name: _serialize(value)
-        for name, value in row.items()
-        if value is not None and value != set()
-    }
+    return {name: _serialize(value) for name, value in row.items() if value is not None and value != set()}
 
 
 def from_item(item: Mapping[str, Any]) -> Row:
@@ -111,20 +107,21 @@ def _expressions(text: str, *, when: str, values: Mapping[str, Any]) -> Row:
 
 def write(client: "DynamoDBClient", request: Row) -> Written:
     """Put or update one item under its condition."""
-    call = client.update_item if "UpdateExpression" in request else client.put_item
-    returned = "ALL_NEW" if "UpdateExpression" in request else "NONE"
+    request = request | {"ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
+    reply: Mapping[str, Any]
     try:
-        reply = call(
-            **request, ReturnValues=returned, ReturnValuesOnConditionCheckFailure="ALL_OLD"
-        )
+        if "UpdateExpression" in request:
+            reply = client.update_item(**request, ReturnValues="ALL_NEW")
+        else:
+            reply = client.put_item(**request)
     except client.exceptions.ConditionalCheckFailedException as error:
-        item = error.response.get("Item")
-        return Written(done=False, row=from_item(item) if item else None)
+        against: Any = error.response.get("Item")
+        return Written(done=False, row=from_item(against) if against else None)
     item = reply.get("Attributes")
     return Written(done=True, row=from_item(item) if item else None)
 
 
-def as_write(request: Row) -> Row:
+def _as_write(request: Row) -> Row:
     """Wrap the arguments of one write for `transact`."""
     return {"Update" if "UpdateExpression" in request else "Put": request}
 
@@ -133,7 +130,8 @@ def as_write(request: Row) -> Row:
 def transact(client: "DynamoDBClient", requests: Sequence[Row]) -> None:
     """Do all writes or none. Raises Cancelled when a condition does not hold."""
     try:
-        client.transact_write_items(TransactItems=[as_write(r) for r in requests])
+        items: Any = [_as_write(request) for request in requests]
+        client.transact_write_items(TransactItems=items)
     except client.exceptions.TransactionCanceledException as error:
         codes = [reason.get("Code", "None") for reason in error.response["CancellationReasons"]]
         if "ConditionalCheckFailed" in codes:
@@ -149,9 +147,7 @@ def get(client: "DynamoDBClient", table: str, key: Mapping[str, str]) -> Row | N
     return from_item(item) if item else None
 
 
-def get_many(
-    client: "DynamoDBClient", table: str, keys: Iterable[Mapping[str, str]]
-) -> Iterator[Row]:
+def get_many(client: "DynamoDBClient", table: str, keys: Iterable[Mapping[str, str]]) -> Iterator[Row]:
     """Read many items as they are now, in no order; missing ones are left out."""
     for batch in batched(keys, BATCH_READS, strict=False):
         request: Row = {table: {"Keys": [to_item(key) for key in batch], "ConsistentRead": True}}

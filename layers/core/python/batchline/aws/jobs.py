@@ -1,11 +1,11 @@
 """The jobs table: every shape and every legal transition of a job's row.
 
-    –          → OPEN                       pack, in the transaction that claims its shards
-    OPEN       → BUILDING → READY           submit, while and after it writes the input
-    READY      → RUNNING · WAITING · REFUSED  submit, as Bedrock answers
-    WAITING    → BUILDING · READY           submit, when it is rung again
-    OPEN       → RUNNING                    invoke, for an on-demand job
-    RUNNING · REFUSED → COLLECTING → CLOSING → CLOSED   collect
+–          → OPEN                       pack, in the transaction that claims its shards
+OPEN       → BUILDING → READY           submit, while and after it writes the input
+READY      → RUNNING · WAITING · REFUSED  submit, as Bedrock answers
+WAITING    → BUILDING · READY           submit, when it is rung again
+OPEN       → RUNNING                    invoke, for an on-demand job
+RUNNING · REFUSED → COLLECTING → CLOSING → CLOSED   collect
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from batchline.aws import dynamo
-from batchline.aws.dynamo import Row, Written
+from batchline.aws.dynamo import Row
 from batchline.models import Engine, JobStatus, Tier
 
 if TYPE_CHECKING:
@@ -132,9 +132,7 @@ class Jobs:
         """Move a job that we hold the lease of from the status in `row`. None: it has moved on."""
         written = dynamo.write(
             self.client,
-            self.moved(
-                row, to, owner=owner, at=at, note=note, clear=clear, attributes=attributes
-            ),
+            self.moved(row, to, owner=owner, at=at, note=note, clear=clear, attributes=attributes),
         )
         return written.row if written.done else None
 

@@ -54,7 +54,7 @@ class Inbox:
         Raises Refused(UPLOAD_GONE) when it has been deleted.
         """
         try:
-            head = self.client.head_object(**_version(upload), ChecksumMode="ENABLED")
+            head: Any = self.client.head_object(**_version(upload), ChecksumMode="ENABLED")
         except ClientError as error:
             raise _gone(error) from error
         whole = head.get("ChecksumType") != "COMPOSITE"
@@ -124,6 +124,12 @@ class Work:
             Bucket=self.bucket, Key=key, IfMatch=etag, Range=f"bytes={start}-{stop - 1}"
         )
         yield from reply["Body"].iter_chunks(READ_BYTES)
+
+    def slice(self, key: str, offset: int, length: int) -> bytes:
+        """Read `length` bytes of an object from `offset` on."""
+        until = offset + length - 1
+        reply = self.client.get_object(Bucket=self.bucket, Key=key, Range=f"bytes={offset}-{until}")
+        return reply["Body"].read()
 
     def write_stream(self, key: str, blocks: Iterable[bytes]) -> None:
         """Upload blocks of bytes as one object, in memory that does not grow with it."""

@@ -184,14 +184,15 @@ class Packer:
             created_at=at,
             why=planned.why,
         )
-        writes = [self.control.fence(lease.epoch, job_id, now.timestamp()), self.jobs.opened(opening)]
+        writes = [
+            self.control.fence(lease.epoch, job_id, now.timestamp()),
+            self.jobs.opened(opening),
+        ]
         if planned.engine is Engine.BATCH:
             writes.append(self.control.take_slot(base, job_id, self._cap(model)))
         first_budget = len(writes)
         names = list(reserved)
-        writes += [
-            self.control.reserve(name, day, reserved[name], self._per_day(name)) for name in names
-        ]
+        writes += [self.control.reserve(name, day, reserved[name], self._per_day(name)) for name in names]
         try:
             dynamo.transact(self.control.client, writes)
         except dynamo.Cancelled as cancelled:

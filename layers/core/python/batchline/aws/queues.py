@@ -15,7 +15,7 @@ BATCH = 10
 MAX_DELAY_SECONDS = 900
 
 
-class NotSent(Exception):  # noqa: N818
+class NotSent(Exception):
     """SQS took only some messages of a batch. Send the others again."""
 
 

@@ -24,6 +24,4 @@ class Results:
 
     def of(self, document_id: str) -> Iterator[Row]:
         """Yield a document's results in the order of its records."""
-        return dynamo.query(
-            self.client, self.table, "#document_id = :id", {"id": document_id}
-        )
+        return dynamo.query(self.client, self.table, "#document_id = :id", {"id": document_id})

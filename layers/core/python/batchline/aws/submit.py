@@ -22,9 +22,7 @@ from batchline.aws.queues import Queue
 from batchline.errors import LostRace
 from batchline.models import Engine, JobStatus, Shard, timestamp
 
-SUBMITTABLE: Final = frozenset(
-    {JobStatus.OPEN, JobStatus.WAITING, JobStatus.BUILDING, JobStatus.READY}
-)
+SUBMITTABLE: Final = frozenset({JobStatus.OPEN, JobStatus.WAITING, JobStatus.BUILDING, JobStatus.READY})
 # A job that was created is in Bedrock's list by then.
 LISTED_AFTER: Final = timedelta(minutes=2)
 CLOCK_SKEW: Final = timedelta(minutes=5)

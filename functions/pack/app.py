@@ -1,0 +1,31 @@
+"""Pack: pending shards in, open jobs out. Rung by the schedule and by whoever is in a hurry."""
+
+import json
+from functools import cache
+from typing import Any
+
+from aws_lambda_powertools import Logger, Metrics, Tracer
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.typing import LambdaContext
+from batchline import clock, settings
+from batchline.aws.pack import Packer
+
+logger = Logger()
+tracer = Tracer()
+metrics = Metrics()
+
+
+@cache
+def packer() -> Packer:
+    return Packer.connect(settings.Pack(), clock.now)
+
+
+@logger.inject_lambda_context
+@metrics.log_metrics
+@tracer.capture_lambda_handler
+def handler(event: dict[str, Any], context: LambdaContext) -> None:
+    wakes = [json.loads(message["body"]) for message in event.get("Records", ())]
+    hop = max((wake["hop"] for wake in wakes), default=0)
+    packed = packer().run(context.aws_request_id, hop=hop)
+    metrics.add_metric("JobsOpened", MetricUnit.Count, len(packed.jobs))
+    logger.info("packed", jobs=packed.jobs, held=packed.held)

@@ -1,0 +1,29 @@
+"""Reconcile: finds what has stopped moving and rings for it."""
+
+from dataclasses import asdict
+from functools import cache
+from typing import Any
+
+from aws_lambda_powertools import Logger, Metrics, Tracer
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.typing import LambdaContext
+from batchline import clock, settings
+from batchline.aws.reconcile import Reconciler
+
+logger = Logger()
+tracer = Tracer()
+metrics = Metrics()
+
+
+@cache
+def reconciler() -> Reconciler:
+    return Reconciler.connect(settings.Reconcile(), clock.now)
+
+
+@logger.inject_lambda_context
+@metrics.log_metrics
+@tracer.capture_lambda_handler
+def handler(_event: dict[str, Any], _context: LambdaContext) -> None:
+    found = reconciler().run()
+    metrics.add_metric("SlotsFreed", MetricUnit.Count, found.freed)
+    logger.info("reconciled", **asdict(found))

@@ -1,0 +1,34 @@
+"""Submit: an open job in, a batch job at Bedrock out."""
+
+from functools import cache, partial
+from typing import Any
+
+from aws_lambda_powertools import Logger, Tracer
+from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
+from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
+from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+from aws_lambda_powertools.utilities.typing import LambdaContext
+from batchline import clock, settings
+from batchline.aws.submit import Submitter
+
+logger = Logger()
+tracer = Tracer()
+processor = BatchProcessor(EventType.SQS)
+
+
+@cache
+def submitter() -> Submitter:
+    return Submitter.connect(settings.Submit(), clock.now)
+
+
+def take(message: SQSRecord, *, owner: str) -> None:
+    """Bring one job to Bedrock."""
+    job_id = message.json_body["job_id"]
+    logger.info("submitted", job_id=job_id, status=submitter().run(job_id, owner))
+
+
+@logger.inject_lambda_context
+@tracer.capture_lambda_handler
+def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
+    each = partial(take, owner=context.aws_request_id)
+    return process_partial_response(event, each, processor, context)

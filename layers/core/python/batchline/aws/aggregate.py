@@ -1,0 +1,131 @@
+"""Aggregate: a document whose records are all settled gets its result and ends."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from batchline import aggregate, collect, pipelines, settings
+from batchline.aggregate import Settled
+from batchline.aws import clients
+from batchline.aws.documents import Documents, settled
+from batchline.aws.dynamo import Row
+from batchline.aws.objects import Work
+from batchline.aws.results import Results
+from batchline.models import DocumentStatus, Failure, timestamp
+from batchline.pipelines import Pipeline
+
+if TYPE_CHECKING:
+    from mypy_boto3_events import EventBridgeClient
+
+INLINE_BYTES: Final = 4_096
+SOURCE: Final = "batchline"
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregator:
+    """Ends documents."""
+
+    documents: Documents
+    results: Results
+    work: Work
+    events: "EventBridgeClient"
+    clock: Callable[[], datetime]
+
+    @classmethod
+    def connect(cls, env: settings.Aggregate, clock: Callable[[], datetime]) -> Self:
+        return cls(
+            documents=Documents(clients.dynamodb(), env.documents_table),
+            results=Results(clients.dynamodb(), env.results_table),
+            work=Work(clients.s3(), env.work_bucket),
+            events=clients.events(),
+            clock=clock,
+        )
+
+    def run(self, document_id: str) -> Row | None:
+        """End a document if all its records are settled. None: it is not that far."""
+        row = self.documents.get(document_id)
+        if row is None:
+            return None
+        if not DocumentStatus(row["status"]).terminal:
+            row = self._finish(row) if settled(row) else None
+        if row is not None:
+            # Said again when the message comes again: an event may come twice, but never not at all.
+            self._publish(row)
+        return row
+
+    def _finish(self, row: Row) -> Row | None:
+        name, version = row["pipeline"], row["pipeline_version"]
+        pipeline = pipelines.load(self.work.get_pipeline(name, version))
+        found = [self._settled(one, pipeline) for one in self.results.of(row["document_id"])]
+        error = row.get("error")
+        earlier = Failure(error["code"], error["message"]) if error else None
+        combined = aggregate.combine(found, pipeline, earlier=earlier)
+        key = self.work.put_result(
+            name,
+            row["document_id"],
+            {
+                "document_id": row["document_id"],
+                "source": row["source"],
+                "pipeline": name,
+                "pipeline_version": version,
+                "status": combined.status,
+                "result": combined.result,
+                "failed": [
+                    {"record": one.record, "code": one.failure.code, "message": one.failure.message}
+                    for one in found
+                    if one.failure
+                ],
+            },
+        )
+        result: Row = {"result_key": key}
+        if combined.result is not None and _fits(combined.result):
+            result["result"] = combined.result
+        written = self.documents.finish(
+            row["document_id"],
+            name,
+            combined.status,
+            finished_at=timestamp(self.clock()),
+            result=result,
+            failure=combined.failure,
+        )
+        return written.row if written.done else None
+
+    def _settled(self, row: Row, pipeline: Pipeline) -> Settled:
+        error = row.get("error")
+        if error:
+            return Settled(row["record"], None, Failure(error["code"], error["message"]))
+        if "output_ref" not in row:
+            return Settled(row["record"], row["output"], None)
+        place = row["output_ref"]
+        line = self.work.slice(place["key"], place["offset"], place["length"])
+        text = collect.read(line).text or ""
+        if pipeline.output is None:
+            return Settled(row["record"], text, None)
+        value, _ = collect.structured(text, pipeline.output.json_schema)
+        return Settled(row["record"], value, None)
+
+    def _publish(self, row: Row) -> None:
+        """Tell EventBridge, with ids only."""
+        detail = {
+            "document_id": row["document_id"],
+            "pipeline": row["pipeline"],
+            "status": row["status"],
+        }
+        self.events.put_events(
+            Entries=[
+                {
+                    "Source": SOURCE,
+                    "DetailType": "Document Completed"
+                    if row["status"] != DocumentStatus.FAILED
+                    else "Document Failed",
+                    "Detail": json.dumps(detail),
+                }
+            ]
+        )
+
+
+def _fits(result: Any) -> bool:
+    size = len(json.dumps(result, ensure_ascii=False, default=str).encode())
+    return size <= INLINE_BYTES and collect.storable(result)
