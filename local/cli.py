@@ -10,7 +10,8 @@ from typing import Annotated
 
 import typer
 
-from local import cloud, settings
+from local import cloud, deployment, settings
+from local.bedrock import __main__ as emulator
 from local.errors import LocalCloudError
 
 app = typer.Typer(
@@ -80,6 +81,22 @@ def env() -> None:
         current = cloud.as_running(settings.from_environment())
     for name, value in current.client_environment().items():
         typer.echo(f"export {name}={shlex.quote(value)}")
+
+
+@app.command()
+def deploy() -> None:
+    """Build and deploy the template to the local cloud."""
+    with _plain_errors():
+        deployment.deploy(settings.from_environment(), tell=typer.echo)
+
+
+@app.command()
+def bedrock(
+    *,
+    port: Annotated[int, typer.Option(help="Where it listens on 127.0.0.1.")] = 4567,
+) -> None:
+    """Run the Bedrock emulator alone, in the foreground."""
+    emulator.main(["--port", str(port)])
 
 
 @contextlib.contextmanager

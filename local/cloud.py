@@ -11,6 +11,7 @@ import urllib.request
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 
 from local import environments, processes, servers
@@ -61,8 +62,8 @@ def up(settings: Settings, *, bedrock: bool = True, tell: Tell = print) -> None:
             tell(f"{localstack.title} of AWS_ENDPOINT_URL answers: {settings.foreign_endpoint}")
         else:
             raise LocalCloudError(
-                f"No LocalStack answers at {settings.foreign_endpoint} (AWS_ENDPOINT_URL): start it, "
-                "or unset AWS_ENDPOINT_URL to have one started."
+                f"No LocalStack answers at AWS_ENDPOINT_URL ({settings.foreign_endpoint}): start "
+                "it, or unset AWS_ENDPOINT_URL to have one started."
             )
         emulator = servers.bedrock(settings)
         if bedrock and not _says_that_it_runs(settings, emulator, tell):
@@ -105,7 +106,7 @@ def status(settings: Settings) -> list[Condition]:
 
 
 def as_running(settings: Settings) -> Settings:
-    """The settings with the ports that our servers really have, if they run."""
+    """Put the ports that our servers really have, if they run, into the settings."""
     localstack = _running_record(settings, "localstack")
     bedrock = _running_record(settings, "bedrock")
     return dataclasses.replace(
@@ -116,7 +117,7 @@ def as_running(settings: Settings) -> Settings:
 
 
 def log_file(settings: Settings, name: str) -> Path:
-    """The log of the server's last run. Raises LocalCloudError where there is none yet."""
+    """Find the log of the server's last run. Raises LocalCloudError where there is none yet."""
     path = settings.run / f"{name}.log"
     if not path.exists():
         raise LocalCloudError(f"There is no log of {name} yet: `batchline local up` starts it.")
@@ -129,7 +130,7 @@ def is_healthy(url: str) -> bool:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(url, timeout=HEALTH_LIMIT_S) as response:
-            return bool(response.status == 200)
+            return bool(response.status == HTTPStatus.OK)
     except (OSError, urllib.error.HTTPError):
         return False
 

@@ -24,7 +24,7 @@ RUNTIME = "python3.13"
 class Environment:
     """A virtual environment and the lock that says what is in it.
 
-    `project` is a folder with a package of ours to install on top. `seed` adds pip, which sam needs.
+    `project` is a folder with a package of ours to install on top; `seed` adds pip for sam.
     """
 
     folder: Path
@@ -39,26 +39,24 @@ class Environment:
         """Files that tell what was installed, with what they must say to be up to date."""
         stamps = [(self.folder / STAMP, digest([self.lock]))]
         if self.project:
-            sources = sorted(self.project.rglob("*.py")) + [self.project / "pyproject.toml"]
+            sources = [*sorted(self.project.rglob("*.py")), self.project / "pyproject.toml"]
             stamps.append((self.folder / f"{self.project.name}.sha256", digest(sources)))
         return stamps
 
 
 def localstack(settings: Settings) -> Environment:
     return Environment(
-        settings.state / "localstack", REPOSITORY / "requirements" / "localstack.txt", PLUGINS
+        settings.installed / "localstack", REPOSITORY / "requirements" / "localstack.txt", PLUGINS
     )
 
 
 def runtime(settings: Settings) -> Environment:
-    """What functions run on, under a folder that holds one environment for each Lambda runtime."""
-    return Environment(
-        settings.state / "runtimes" / RUNTIME, REPOSITORY / "requirements" / "runtime.txt"
-    )
+    """Describe what functions run on; its parent folder holds one for each Lambda runtime."""
+    return Environment(settings.installed / "runtimes" / RUNTIME, REPOSITORY / "requirements" / "runtime.txt")
 
 
 def sam(settings: Settings) -> Environment:
-    return Environment(settings.state / "sam", REPOSITORY / "requirements" / "sam.txt", seed=True)
+    return Environment(settings.installed / "sam", REPOSITORY / "requirements" / "sam.txt", seed=True)
 
 
 def ensure(environment: Environment) -> bool:
@@ -73,9 +71,7 @@ def ensure(environment: Environment) -> bool:
         lock_stamp.write_text(lock_digest)
     for stamp, expected in project_stamps:
         if renewed or not _says(stamp, expected):
-            _install(
-                environment, "--no-deps", "--no-build-isolation", "--reinstall", environment.project
-            )
+            _install(environment, "--no-deps", "--no-build-isolation", "--reinstall", environment.project)
             stamp.write_text(expected)
             renewed = True
     return renewed
@@ -112,7 +108,7 @@ def _install(environment: Environment, *what: str | Path | None) -> None:
 
 
 def _python() -> str:
-    """The interpreter to build on: this one if it has the runtime's version, else uv's choice."""
+    """Name the interpreter to build on: this one if its version fits, else uv chooses."""
     version = RUNTIME.removeprefix("python")
     return sys.executable if f"{sys.version_info[0]}.{sys.version_info[1]}" == version else version
 
@@ -121,9 +117,7 @@ def _uv(*arguments: str | Path | None) -> None:
     beside = Path(sys.executable).with_name("uv")
     uv = shutil.which("uv") or (str(beside) if beside.exists() else None)
     if uv is None:
-        raise LocalCloudError(
-            "uv is missing: install it (https://docs.astral.sh/uv) or run `make setup`."
-        )
+        raise LocalCloudError("uv is missing: install it (https://docs.astral.sh/uv) or run `make setup`.")
     done = subprocess.run(  # noqa: S603
         [uv, *[str(one) for one in arguments], "--quiet"],
         check=False,

@@ -43,7 +43,7 @@ class Record(BaseModel):
 
     @staticmethod
     def load(path: Path) -> "Record | None":
-        """The record, or None where there is none."""
+        """Read the record; None where there is none."""
         try:
             return Record.model_validate_json(path.read_text())
         except FileNotFoundError:
@@ -98,7 +98,7 @@ def alive(record: Record, processes: Mapping[int, Process]) -> bool:
 
 
 def family(pid: int, processes: Mapping[int, Process]) -> list[Process]:
-    """The process and all its descendants, parents first."""
+    """List the process and all its descendants, parents first."""
     children: dict[int, list[Process]] = {}
     for process in processes.values():
         children.setdefault(process.parent, []).append(process)
@@ -109,7 +109,7 @@ def family(pid: int, processes: Mapping[int, Process]) -> list[Process]:
 
 
 def start(command: Sequence[str | Path], *, env: Mapping[str, str], log: Path, port: int) -> Record:
-    """Start a process in a session of its own, so that it survives the shell; it writes to `log`."""
+    """Start a process that survives the shell, in a session of its own; it writes to `log`."""
     arguments = [str(part) for part in command]
     pid = os.posix_spawn(
         arguments[0],

@@ -72,7 +72,7 @@ def localstack(settings: Settings) -> Server:
 
 
 def bedrock(settings: Settings) -> Server:
-    """The Bedrock emulator, a client of LocalStack for its buckets and events.
+    """Describe the Bedrock emulator, a client of LocalStack for its buckets and events.
 
     It gets the shell's environment, where its own settings are, but no profile or region of AWS.
     """

@@ -12,24 +12,23 @@ HOST = "127.0.0.1"
 REGION = "us-east-1"
 LOCALSTACK_PORT = "BATCHLINE_LOCALSTACK_PORT"
 BEDROCK_PORT = "BATCHLINE_BEDROCK_PORT"
+MAX_PORT = 65535
 
 
 @dataclass(frozen=True)
 class Settings:
-    """One local cloud; `state` is its folder for environments, logs and everything it writes.
+    """One local cloud.
 
-    `foreign_endpoint` is the address of a LocalStack that somebody else runs, used instead of ours.
+    `installed` holds its Python environments; `run` is for what belongs to one run: records of
+    processes, logs, temporary files. `foreign_endpoint` is the address of a LocalStack that
+    somebody else runs, used instead of ours.
     """
 
-    state: Path = REPOSITORY / ".local"
+    installed: Path = REPOSITORY / ".local"
+    run: Path = REPOSITORY / ".local" / "run"
     localstack_port: int = 4566
     bedrock_port: int = 4567
     foreign_endpoint: str | None = None
-
-    @property
-    def run(self) -> Path:
-        """The folder of the running cloud: process records, logs and temporary files."""
-        return self.state / "run"
 
     @property
     def localstack_url(self) -> str:
@@ -40,7 +39,7 @@ class Settings:
         return f"http://{HOST}:{self.bedrock_port}"
 
     def client_environment(self) -> dict[str, str]:
-        """The variables by which boto3, the AWS CLI and sam reach this cloud instead of AWS."""
+        """Name the variables by which boto3, the AWS CLI and sam reach this cloud, not AWS."""
         return {
             "AWS_ENDPOINT_URL": self.localstack_url,
             "AWS_ENDPOINT_URL_BEDROCK": self.bedrock_url,
@@ -72,6 +71,6 @@ def _port(environ: Mapping[str, str], name: str, default: int) -> int:
     text = environ.get(name, "")
     if not text:
         return default
-    if not text.isdecimal() or not 1 <= int(text) <= 65535:
-        raise LocalCloudError(f"{name} is {text!r}, but must be a port from 1 to 65535.")
+    if not text.isdecimal() or not 1 <= int(text) <= MAX_PORT:
+        raise LocalCloudError(f"{name} is {text!r}, but must be a port from 1 to {MAX_PORT}.")
     return int(text)

@@ -3,9 +3,11 @@
 LocalStack's own providers need DynamoDBLocal.jar and Java.
 """
 
+import contextlib
 import json
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from localstack.aws.api import CommonServiceException, RequestContext, handler
@@ -15,7 +17,9 @@ from localstack.aws.forwarder import ForwardingFallbackDispatcher
 from localstack.services.moto import call_moto, call_moto_with_request
 from localstack.services.plugins import Service, aws_provider
 from localstack.state import StateVisitor
-from moto.dynamodb.models import dynamodb_backends
+from moto.core.exceptions import RESTError
+from moto.dynamodb.models import DynamoDBBackend, dynamodb_backends
+from moto.dynamodb.models.table import Table
 from moto.dynamodbstreams.models import dynamodbstreams_backends
 
 from . import item_rules, tables
@@ -50,27 +54,17 @@ class DynamoDB(DynamodbApi):
 
         moto compares keys across tables, and takes a put and a delete of one item.
         """
-        backend = dynamodb_backends[context.account_id][context.region]
-        writes = [
-            self._write(backend.get_table(name), entry)
-            for name, entries in request["RequestItems"].items()
-            for entry in entries
-        ]
+        entries = request["RequestItems"]
         with LOCK:
-            try:
-                item_rules.check_batch(writes)
-                for write in writes:
-                    if write.item is not None:
-                        tables.check(backend.get_table(write.table), dict(write.item))
-            except InvalidItemError as error:
-                raise CommonServiceException("ValidationException", str(error)) from error
-            for name, entries in request["RequestItems"].items():
-                call_moto_with_request(context, {"RequestItems": {name: entries}})
+            with _moto_errors():
+                _check_batch(dynamodb_backends[context.account_id][context.region], entries)
+            for table_name, writes in entries.items():
+                call_moto_with_request(context, {"RequestItems": {table_name: writes}})
         return {"UnprocessedItems": {}}
 
     @handler("TransactWriteItems", expand=False)
     def transact_write_items(self, context: RequestContext, request: Request) -> Request:
-        """As moto does it, but a repeated ClientRequestToken does nothing."""
+        """Do as moto does, but nothing for a ClientRequestToken that was used already."""
         token, now = request.get("ClientRequestToken"), time.monotonic()
         body = json.dumps(request["TransactItems"], sort_keys=True, default=repr)
         with LOCK:
@@ -91,26 +85,12 @@ class DynamoDB(DynamodbApi):
                 self._tokens[token] = now, body
             return response
 
-    @staticmethod
-    def _write(table: tables.Table, entry: Request) -> Write:
-        item = entry["PutRequest"]["Item"] if "PutRequest" in entry else None
-        source = entry["DeleteRequest"]["Key"] if item is None else item
-        key = {name: source[name] for name in table.table_key_attrs if name in source}
-        return Write(table.name, key, item)
-
 
 class DynamoDBStreams(DynamodbstreamsApi):
     """DynamoDB Streams, wholly moto's."""
 
     def accept_state_visitor(self, visitor: StateVisitor) -> None:
         visitor.visit(dynamodbstreams_backends)
-
-
-def _service(provider: DynamoDB | DynamoDBStreams) -> Service:
-    return Service.for_provider(
-        provider,
-        dispatch_table_factory=lambda api: ForwardingFallbackDispatcher(api, one_at_a_time),
-    )
 
 
 @aws_provider(api="dynamodb", name="moto")
@@ -121,3 +101,40 @@ def dynamodb_on_moto() -> Service:
 @aws_provider(api="dynamodbstreams", name="moto")
 def dynamodbstreams_on_moto() -> Service:
     return _service(DynamoDBStreams())
+
+
+def _service(provider: DynamoDB | DynamoDBStreams) -> Service:
+    return Service.for_provider(
+        provider,
+        dispatch_table_factory=lambda api: ForwardingFallbackDispatcher(api, one_at_a_time),
+    )
+
+
+def _check_batch(backend: DynamoDBBackend, request_items: dict[str, list[Request]]) -> None:
+    """Refuse the whole batch for one bad write, as DynamoDB does."""
+    writes = []
+    for table_name, entries in request_items.items():
+        table = backend.get_table(table_name)
+        for entry in entries:
+            writes.append(_write(table, entry))
+            if "PutRequest" in entry:
+                tables.check(table, entry["PutRequest"]["Item"])
+    item_rules.check_batch(writes)
+
+
+def _write(table: Table, entry: Request) -> Write:
+    source = entry["PutRequest"]["Item"] if "PutRequest" in entry else entry["DeleteRequest"]["Key"]
+    key = {name: source[name] for name in table.table_key_attrs if name in source}
+    return Write(table.name, key)
+
+
+@contextlib.contextmanager
+def _moto_errors() -> Iterator[None]:
+    """Turn errors raised outside of a call of moto's API into ones that LocalStack answers with."""
+    try:
+        yield
+    except InvalidItemError as error:
+        raise CommonServiceException("ValidationException", str(error)) from error
+    except RESTError as error:
+        kind = error.error_type.rpartition("#")[2]
+        raise CommonServiceException(kind, error.message, status_code=error.code) from error

@@ -6,17 +6,22 @@ for each Lambda runtime, named after it (`python3.13`), which has `awslambdaric`
 The processes have the rights of the user who started LocalStack: they are no sandbox.
 """
 
-import logging
 import os
 import shutil
 import tempfile
 import threading
 import time
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import override
+from typing import TYPE_CHECKING, override
 
 from localstack import config
-from localstack.services.lambda_.invocation.lambda_models import FunctionVersion, InvocationResult
+from localstack.services.lambda_.invocation.lambda_models import (
+    FunctionVersion,
+    InvocationResult,
+    S3Code,
+)
 from localstack.services.lambda_.invocation.plugins import RuntimeExecutorPlugin
 from localstack.services.lambda_.invocation.runtime_executor import (
     LambdaRuntimeException,
@@ -25,40 +30,15 @@ from localstack.services.lambda_.invocation.runtime_executor import (
 
 from . import layers, report
 from .function_process import Ended, Folders, FunctionProcess, environment
-from .runtime_api import Event
+from .report import Failure
+from .runtime_api import Answer, Event
 
-LOG = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 HOST = "127.0.0.1"
 # https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
 INIT_LIMIT_S = 10.0
-
-
-def runtimes_folder() -> Path:
-    return Path(os.environ["LAMBDA_PROCESS_RUNTIMES"])
-
-
-def runtime_folder(runtime: str) -> Path:
-    """The Python environment that stands for a Lambda runtime.
-
-    Raises LambdaRuntimeException where there is none.
-    """
-    folder = runtimes_folder() / runtime
-    if not (folder / "bin" / "python").exists():
-        have = ", ".join(sorted(path.name for path in runtimes_folder().glob("python*")))
-        raise LambdaRuntimeException(f"No runtime {runtime!r} here; there is: {have or 'none'}")
-    return folder
-
-
-def layers_folder(function_version: FunctionVersion) -> Path:
-    """All layers of the function in one folder."""
-    codes = [layer.code for layer in function_version.config.layers]
-    for code in codes:
-        code.prepare_for_execution()
-    return layers.merged(
-        [code.id for code in codes],
-        [code.get_unzipped_code_location() for code in codes],
-        root=Path(tempfile.gettempdir()) / "lambda" / "layers",
-    )
 
 
 class ProcessExecutor(RuntimeExecutor):
@@ -66,25 +46,26 @@ class ProcessExecutor(RuntimeExecutor):
 
     def __init__(self, id: str, function_version: FunctionVersion) -> None:  # noqa: A002
         super().__init__(id, function_version)
-        self._env: dict[str, str] = {}
-        self._folders: Folders | None = None
+        self._launch: Callable[[], FunctionProcess] | None = None
         self._process: FunctionProcess | None = None
-        self._stopped = False
-        self._lock = threading.Lock()
+        self._scratch = Path(tempfile.mkdtemp(prefix="lambda-tmp-"))
+        self._changing = threading.Lock()
+        self._busy = threading.Lock()
 
     @classmethod
     @override
     def validate_environment(cls) -> bool:
-        return any(runtimes_folder().glob("python*/bin/python"))
+        return any(_runtimes().glob("python*/bin/python"))
 
     @classmethod
     @override
     def prepare_version(cls, function_version: FunctionVersion) -> None:
-        if not function_version.config.code:
+        function = function_version.config
+        if not function.code or not function.runtime:
             raise LambdaRuntimeException("Functions from container images need Docker")
-        runtime_folder(function_version.config.runtime)
-        function_version.config.code.prepare_for_execution()
-        layers_folder(function_version)
+        _runtime_folder(function.runtime)
+        function.code.prepare_for_execution()
+        _layers_folder(function_version)
 
     @classmethod
     @override
@@ -101,7 +82,8 @@ class ProcessExecutor(RuntimeExecutor):
 
     @override
     def get_runtime_endpoint(self) -> str:
-        return f"http://{self._process.api.address}" if self._process else ""
+        """Nothing: this address serves Docker images with LocalStack's own runtime client."""
+        return ""
 
     @override
     def get_logs(self) -> str:
@@ -111,97 +93,104 @@ class ProcessExecutor(RuntimeExecutor):
     @override
     def start(self, env_vars: dict[str, str]) -> None:
         function = self.function_version.config
-        self._folders = Folders(
+        runtime = str(function.runtime)
+        folders = Folders(
             task=Path(function.code.get_unzipped_code_location()),
-            layers=layers_folder(self.function_version),
-            runtime=runtime_folder(function.runtime),
-            scratch=Path(tempfile.mkdtemp(prefix="lambda-tmp-")),
+            layers=_layers_folder(self.function_version),
+            runtime=_runtime_folder(runtime),
+            scratch=self._scratch,
         )
         given = {name: str(value) for name, value in env_vars.items()}
-        self._env = environment(given, runtime=function.runtime, folders=self._folders)
-        self._spawn()
+        env = environment(given, runtime=runtime, folders=folders)
+        self._launch = partial(FunctionProcess, env["_HANDLER"], env=env, folders=folders)
+        self._living_process()
 
     @override
     def stop(self) -> None:
-        with self._lock:
-            self._stopped = True
-        if self._process:
-            self._process.close()
-        if self._folders:
-            shutil.rmtree(self._folders.scratch, ignore_errors=True)
+        with self._changing:
+            self._launch = None
+            if self._process:
+                # Ends a running invocation too, which then lets go of `_busy`.
+                self._process.kill()
+        with self._busy:
+            if self._process:
+                self._process.close()
+                self._process = None
+        shutil.rmtree(self._scratch, ignore_errors=True)
 
     @override
     def invoke(self, payload: dict[str, str]) -> InvocationResult:
+        with self._busy:
+            return self._invoke(self._living_process(), payload)
+
+    def _invoke(self, process: FunctionProcess, payload: dict[str, str]) -> InvocationResult:
         function, request_id = self.function_version.config, payload["invoke-id"]
-        process = self._living_process()
-        init_from = None if process.api.ready else process.started
-        ready = process.wait_for_start(INIT_LIMIT_S)
+        was_ready = process.api.ready
+        loaded = process.wait_for_start(INIT_LIMIT_S)
         began = time.monotonic()
-        if ready:
-            ended = process.run(
-                Event(
-                    request_id=request_id,
-                    payload=payload["payload"].encode(),
-                    deadline_ms=int((time.time() + function.timeout) * 1000),
-                    function_arn=payload["invoked-function-arn"],
-                    trace_id=payload["trace-id"],
-                ),
-                seconds=function.timeout,
-                memory_mb=function.memory_size,
+        if loaded:
+            event = Event(
+                request_id=request_id,
+                payload=payload["payload"].encode(),
+                deadline_ms=int((time.time() + function.timeout) * 1000),
+                function_arn=payload["invoked-function-arn"],
+                trace_id=payload["trace-id"],
             )
+            ended = process.run(event, seconds=function.timeout, memory_mb=function.memory_size)
         else:
-            ended = Ended(None, "init", 0)
-        body, is_error = self._outcome(process, ended, request_id)
+            ended = Ended(Failure.INIT, 0)
         spent = report.Spent(
             duration_ms=(time.monotonic() - began) * 1000,
             peak_mb=ended.peak_mb,
-            init_ms=None if init_from is None else (began - init_from) * 1000,
+            init_ms=None if was_ready else (began - process.started) * 1000,
         )
+        answer = self._answer(process, ended, request_id)
+        output = process.take_output()
+        if ended.outcome is Failure.INIT:
+            process.kill()
+        elif ended.outcome is Failure.TIME:
+            now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+            output += f"{now} {request_id} {report.time_out_note(function.timeout)}\n"
         logs = report.log(
             request_id,
             version=self.function_version.id.qualifier,
-            output=process.take_output(),
+            output=output,
             memory_mb=function.memory_size,
             spent=spent,
-            failure="" if ended.answer else ended.failure,
+            failure=ended.outcome if isinstance(ended.outcome, Failure) else None,
         )
-        if not ready:
-            process.kill()
-        return InvocationResult(request_id, body, is_error=is_error, logs=logs)
+        return InvocationResult(request_id, answer.body, is_error=answer.is_error, logs=logs)
 
-    def _outcome(
-        self, process: FunctionProcess, ended: Ended, request_id: str
-    ) -> tuple[bytes, bool]:
-        """The body to hand back and whether it is an error."""
-        if ended.answer is not None:
-            if not ended.answer.is_error and len(ended.answer.body) > report.MAX_ANSWER_BYTES:
-                return report.answer_too_large(), True
-            return ended.answer.body, ended.answer.is_error
-        if process.api.init_error is not None:
-            return process.api.init_error, True
-        if ended.failure == "timeout":
-            return report.timed_out(request_id, self.function_version.config.timeout), True
+    def _answer(self, process: FunctionProcess, ended: Ended, request_id: str) -> Answer:
+        """Say what the caller gets: the function's answer, or Lambda's word in its place."""
+        match ended.outcome:
+            case Answer(body, is_error=False) if len(body) > report.MAX_ANSWER_BYTES:
+                return Answer(report.answer_too_large(), is_error=True)
+            case Answer():
+                return ended.outcome
+            case Failure.TIME:
+                limit_s = self.function_version.config.timeout
+                return Answer(report.timed_out(request_id, limit_s), is_error=True)
+            case Failure.INIT if process.api.init_error is not None:
+                return Answer(process.api.init_error, is_error=True)
         if process.exit_code is None:
-            return report.timed_out(request_id, INIT_LIMIT_S), True
-        return report.exited(request_id, process.exit_code), True
+            return Answer(report.timed_out(request_id, INIT_LIMIT_S), is_error=True)
+        return Answer(report.exited(request_id, process.exit_code), is_error=True)
 
     def _living_process(self) -> FunctionProcess:
-        """The process, started anew if the last invocation ended it."""
-        if self._process is None or self._process.exit_code is not None:
+        """Find the process, started anew if the last invocation ended it.
+
+        Raises LambdaRuntimeException when the environment is stopped.
+        """
+        with self._changing:
+            if self._launch is None:
+                raise LambdaRuntimeException("The execution environment is stopped")
+            if self._process is not None and self._process.exit_code is None:
+                return self._process
             if self._process is not None:
                 self._process.close()
-            self._spawn()
-        assert self._process is not None
-        return self._process
-
-    def _spawn(self) -> None:
-        assert self._folders is not None
-        with self._lock:
-            if self._stopped:
-                raise LambdaRuntimeException("The execution environment is stopped")
-            self._process = FunctionProcess(
-                self._env["_HANDLER"], env=self._env, folders=self._folders
-            )
+            self._process = self._launch()
+            return self._process
 
 
 class ProcessExecutorPlugin(RuntimeExecutorPlugin):
@@ -210,3 +199,34 @@ class ProcessExecutorPlugin(RuntimeExecutorPlugin):
     @override
     def load(self, *_args: object, **_kwargs: object) -> type[ProcessExecutor]:
         return ProcessExecutor
+
+
+def _runtimes() -> Path:
+    return Path(os.environ["LAMBDA_PROCESS_RUNTIMES"])
+
+
+def _runtime_folder(runtime: str) -> Path:
+    """Find the Python environment that stands for a Lambda runtime.
+
+    Raises LambdaRuntimeException where there is none.
+    """
+    folder = _runtimes() / runtime
+    if not (folder / "bin" / "python").exists():
+        have = ", ".join(sorted(path.name for path in _runtimes().glob("python*")))
+        raise LambdaRuntimeException(f"No runtime {runtime!r} here; there is: {have or 'none'}")
+    return folder
+
+
+def _layers_folder(function_version: FunctionVersion) -> Path:
+    """Lay all layers of the function together in one folder."""
+    codes = []
+    for layer in function_version.config.layers:
+        if not isinstance(layer.code, S3Code):
+            raise LambdaRuntimeException(f"{layer.layer_version_arn} has no uploaded archive")
+        layer.code.prepare_for_execution()
+        codes.append(layer.code)
+    return layers.merged(
+        [code.id for code in codes],
+        [code.get_unzipped_code_location() for code in codes],
+        root=Path(tempfile.gettempdir()) / "lambda" / "layers",
+    )

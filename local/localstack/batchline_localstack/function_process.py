@@ -1,6 +1,7 @@
 """One process of a function: AWS's runtime client on the function's code, watched from outside."""
 
 import contextlib
+import fcntl
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import psutil
 
+from .report import Failure
 from .runtime_api import Answer, Event, RuntimeApi
 
 BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
@@ -27,28 +29,15 @@ class Folders:
     runtime: Path
     scratch: Path
 
-    @property
-    def python(self) -> Path:
-        return self.runtime / "bin" / "python"
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How an event came to its end: an answer, or `failure` with what happened instead."""
-
-    answer: Answer | None
-    failure: str
-    peak_mb: int
-
 
 def environment(given: dict[str, str], *, runtime: str, folders: Folders) -> dict[str, str]:
-    """The environment of a function's process: what LocalStack and the template say, plus paths.
+    """Make the environment of a function's process: what LocalStack and the template say, paths.
 
     Nothing of LocalStack's own environment gets through, as nothing of the host does on AWS.
     """
     task, layers, scratch = str(folders.task), str(folders.layers), str(folders.scratch)
-    site_packages = f"{layers}/python/lib/{runtime}/site-packages"
     own_path = [given["PYTHONPATH"]] if given.get("PYTHONPATH") else []
+    site_packages = f"{layers}/python/lib/{runtime}/site-packages"
     return {
         "LANG": "en_US.UTF-8",
         "PATH": f"/usr/local/bin:/usr/bin:/bin:{layers}/bin",
@@ -69,30 +58,40 @@ def environment(given: dict[str, str], *, runtime: str, folders: Folders) -> dic
     }
 
 
+@dataclass(frozen=True)
+class Ended:
+    """How an invocation came to its end: with an answer, or with a failure in its place."""
+
+    outcome: Answer | Failure
+    peak_mb: int
+
+
 class FunctionProcess:
-    """A started process and its Runtime API. It serves events one after another until it ends."""
+    """A started process and its Runtime API. It takes one event after another until it ends."""
 
     def __init__(self, handler: str, *, env: dict[str, str], folders: Folders) -> None:
         self.api = RuntimeApi()
         self.started = time.monotonic()
         # A file, not a pipe: nobody must read it lest the function blocks, and what a function
-        # printed before it answered is in it by then.
+        # printed before it answered is in it by then. Appending, so that it can be emptied.
         self._output = tempfile.TemporaryFile(prefix="lambda-output-")  # noqa: SIM115
-        reader, self._lifeline = os.pipe()
+        fcntl.fcntl(self._output, fcntl.F_SETFL, os.O_APPEND)
+        lifeline, self._lifeline = os.pipe()
         try:
             self._process = subprocess.Popen(  # noqa: S603
                 # -P: the bootstrap's folder must not shadow the function's modules.
-                [folders.python, "-P", BOOTSTRAP, str(reader), handler],
+                [folders.runtime / "bin" / "python", "-P", BOOTSTRAP, str(lifeline), handler],
                 cwd=folders.task,
                 env={**env, "AWS_LAMBDA_RUNTIME_API": self.api.address},
                 stdin=subprocess.DEVNULL,
-                stdout=self._output_for_appending(),
+                stdout=self._output,
                 stderr=subprocess.STDOUT,
-                pass_fds=[reader],
+                pass_fds=[lifeline],
                 process_group=0,
             )
         finally:
-            os.close(reader)
+            os.close(lifeline)
+        self._usage = psutil.Process(self._process.pid)
 
     @property
     def exit_code(self) -> int | None:
@@ -107,7 +106,7 @@ class FunctionProcess:
         return self.api.ready
 
     def run(self, event: Event, *, seconds: float, memory_mb: int) -> Ended:
-        """Give the process an event and watch it: time, memory and its life."""
+        """Give the process an event and watch its time, its memory and its life."""
         deadline = time.monotonic() + seconds
         self.api.offer(event)
         peak_mb = 0
@@ -117,18 +116,18 @@ class FunctionProcess:
             used_mb = self._memory_mb()
             peak_mb = max(peak_mb, used_mb)
             if answer is not None:
-                return Ended(answer, "", peak_mb)
+                return Ended(answer, peak_mb)
             if self.exit_code is not None:
-                return Ended(None, "exit", peak_mb)
+                return Ended(Failure.EXIT, peak_mb)
             if used_mb > memory_mb:
                 self.kill()
-                return Ended(None, "memory", peak_mb)
+                return Ended(Failure.MEMORY, peak_mb)
             if left <= 0:
                 self.kill()
-                return Ended(None, "timeout", peak_mb)
+                return Ended(Failure.TIME, peak_mb)
 
     def take_output(self) -> str:
-        """What the function wrote since the last call."""
+        """Hand over what the function wrote since the last call."""
         self._output.seek(0)
         text = self._output.read()
         self._output.truncate(0)
@@ -136,8 +135,8 @@ class FunctionProcess:
 
     def kill(self) -> None:
         """End the process and its children at once."""
+        # macOS says "not permitted" where only a zombie is left of the group.
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            # macOS says "not permitted" where only a zombie is left of the group.
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait(KILL_S)
 
@@ -148,20 +147,9 @@ class FunctionProcess:
         os.close(self._lifeline)
         self._output.close()
 
-    def _output_for_appending(self) -> int:
-        """The output's descriptor; appending, so that the file can be emptied between events."""
-        import fcntl
-
-        descriptor = self._output.fileno()
-        fcntl.fcntl(descriptor, fcntl.F_SETFL, os.O_APPEND)
-        return descriptor
-
     def _memory_mb(self) -> int:
-        """Resident memory of the process and its children."""
-        used = 0
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process = psutil.Process(self._process.pid)
-            for one in [process, *process.children(recursive=True)]:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    used += one.memory_info().rss
-        return used // 2**20
+        """Read the resident memory of the process, without that of any children."""
+        try:
+            return int(self._usage.memory_info().rss) // 2**20
+        except psutil.NoSuchProcess:
+            return 0

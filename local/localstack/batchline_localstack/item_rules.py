@@ -33,11 +33,10 @@ class IndexKey:
 
 @dataclass(frozen=True)
 class Write:
-    """One entry of a BatchWriteItem request: the item to put, or None to delete."""
+    """One entry of a BatchWriteItem request, by the key of the item that it puts or deletes."""
 
     table: str
     key: Item
-    item: Item | None
 
 
 def check_item(item: Item, index_keys: Sequence[IndexKey]) -> None:
@@ -74,12 +73,12 @@ def check_batch(writes: Sequence[Write]) -> None:
 
 
 def identity(table: str, key: Item) -> tuple[str, tuple[tuple[str, str], ...]]:
-    """What tells an item from all others, whatever the order of its key's attributes."""
+    """Tell an item from all others, whatever the order of its key's attributes."""
     return table, tuple(sorted((name, repr(dict(value))) for name, value in key.items()))
 
 
 def canonical_number(text: str) -> str:
-    """A number as DynamoDB gives it back: no exponent, no needless zeros, at most 38 digits.
+    """Write a number as DynamoDB does: no exponent, no needless zeros, at most 38 digits.
 
     Raises decimal.InvalidOperation where the text is no number.
     """
@@ -88,7 +87,7 @@ def canonical_number(text: str) -> str:
 
 
 def _empty_sets(values: Mapping[str, Any]) -> Iterator[str]:
-    """The type of each empty set at any depth."""
+    """Find the type of each empty set at any depth."""
     for value in values.values():
         kind, content = next(iter(value.items()))
         if kind in SET_NAMES and not content:

@@ -11,7 +11,7 @@ _lock = threading.Lock()
 
 
 def merged(names: Sequence[str], folders: Sequence[Path], *, root: Path) -> Path:
-    """The folder under `root` that holds all `folders`; of equal paths the later layer's stays.
+    """Make a folder under `root` of all `folders`; of equal paths the later layer's stays.
 
     `names` identify the layers' contents: the same names are merged once. Files are linked, not
     copied; `root` must be on the same file system as the layers.

@@ -1,4 +1,4 @@
-"""What Lambda itself says about an invocation: its log lines and the errors it answers for a function.
+"""What Lambda itself says about an invocation: its log lines, and errors in a function's place.
 
 Pure: no process, no clock, no LocalStack.
 """
@@ -7,9 +7,19 @@ import json
 import math
 import signal
 from dataclasses import dataclass
+from enum import Enum
 
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html (synchronous answers)
 MAX_ANSWER_BYTES = 6 * 1024 * 1024 + 100
+
+
+class Failure(Enum):
+    """Why the function did not end an invocation itself, as the REPORT line words it."""
+
+    TIME = "Status: timeout"
+    MEMORY = "Status: error\tError Type: Runtime.OutOfMemory"
+    EXIT = "Status: error\tError Type: Runtime.ExitError"
+    INIT = "Status: error\tError Type: Runtime.InitError"
 
 
 @dataclass(frozen=True)
@@ -22,19 +32,20 @@ class Spent:
 
 
 def error(kind: str, message: str) -> bytes:
-    """The body of a failed invocation."""
+    """Write the body of a failed invocation."""
     return json.dumps({"errorType": kind, "errorMessage": message}).encode()
 
 
 def timed_out(request_id: str, seconds: float) -> bytes:
-    return error(
-        "Sandbox.Timedout",
-        f"RequestId: {request_id} Error: Task timed out after {seconds:.2f} seconds",
-    )
+    return error("Sandbox.Timedout", f"RequestId: {request_id} Error: {time_out_note(seconds)}")
+
+
+def time_out_note(seconds: float) -> str:
+    return f"Task timed out after {seconds:.2f} seconds"
 
 
 def exited(request_id: str, code: int) -> bytes:
-    """The function's process ended before it answered; a negative `code` is a signal's number."""
+    """Tell that the process ended before it answered; a negative `code` is a signal's number."""
     if code == 0:
         how = "exited without providing a reason"
     elif code == -signal.SIGKILL:
@@ -60,26 +71,22 @@ def log(
     output: str,
     memory_mb: int,
     spent: Spent,
-    failure: str = "",
+    failure: Failure | None = None,
 ) -> str:
-    """The function's output between the lines that Lambda adds.
-
-    `failure` is the status of an invocation that the function itself did not end, such as `timeout`.
-    """
+    """Put the function's output between the lines that Lambda adds."""
     if output and not output.endswith("\n"):
         output += "\n"
-    init_ms = spent.init_ms or 0.0
     report = [
         f"REPORT RequestId: {request_id}",
         f"Duration: {spent.duration_ms:.2f} ms",
-        f"Billed Duration: {math.ceil(spent.duration_ms + init_ms)} ms",
+        f"Billed Duration: {math.ceil(spent.duration_ms + (spent.init_ms or 0.0))} ms",
         f"Memory Size: {memory_mb} MB",
         f"Max Memory Used: {spent.peak_mb} MB",
     ]
     if spent.init_ms is not None:
         report.append(f"Init Duration: {spent.init_ms:.2f} ms")
-    if failure:
-        report.append(f"Status: {failure}")
+    if failure is not None:
+        report.append(failure.value)
     return (
         f"START RequestId: {request_id} Version: {version}\n"
         f"{output}"

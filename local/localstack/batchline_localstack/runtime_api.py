@@ -90,7 +90,7 @@ class RuntimeApi:
             )
 
     def wait_for_answer(self, seconds: float) -> Answer | None:
-        """The answer to the event offered, or None when time is up."""
+        """Wait for the answer to the event offered; None when time is up."""
         with self._changed:
             self._changed.wait_for(lambda: self._answer is not None, timeout=seconds)
             return self._answer

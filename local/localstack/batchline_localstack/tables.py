@@ -6,12 +6,13 @@
 - A query looks at one partition (moto sorts the whole table first).
 - Numbers lose their exponent (moto fails to add to `1E-7`).
 - `size()` of a missing attribute makes a condition false (moto answers 500).
+- TransactGetItems takes 100 items (moto 25).
 """
 
 import contextlib
 import copy
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, override
 
 from localstack.utils.patch import patch
@@ -19,26 +20,28 @@ from moto.dynamodb import responses
 from moto.dynamodb.comparisons import FuncSize, get_filter_expression
 from moto.dynamodb.exceptions import (
     ConditionalCheckFailed,
-    DynamodbException,
     MockValidationException,
     MultipleTransactionsException,
     TooManyTransactionsException,
     TransactionCanceledException,
     TransactWriteSingleOpException,
 )
-from moto.dynamodb.models import DynamoDBBackend, Table, dynamodb_backends
+from moto.dynamodb.models import DynamoDBBackend, dynamodb_backends
 from moto.dynamodb.models.dynamo_type import DynamoType, Item
+from moto.dynamodb.models.table import Table
 
 from . import item_rules
 from .item_rules import IndexKey, InvalidItemError
 
 type Attributes = dict[str, Any]
+type Key = tuple[DynamoType, DynamoType | None]
+# Code, message and the item as it was; all None where the operation has no part in a failure.
 type Reason = tuple[str | None, str | None, Attributes | None]
 NO_REASON: Reason = (None, None, None)
 
 
 def install() -> None:
-    """Make moto use this backend. To be called before its first use."""
+    """Make moto use this backend. To be called once, before moto's first use."""
     dynamodb_backends.backend = Tables
     responses.TRANSACTION_MAX_ITEMS = item_rules.MAX_TRANSACTION_ITEMS
 
@@ -46,7 +49,8 @@ def install() -> None:
     def with_canonical_number(init: Callable[..., None], self: DynamoType, value: Any) -> None:
         init(self, value)
         if self.type == "N" and isinstance(self.value, str):
-            with contextlib.suppress(ArithmeticError):  # moto refuses what is no number
+            # What is no number is left for moto to refuse.
+            with contextlib.suppress(ArithmeticError):
                 self.value = item_rules.canonical_number(self.value)
 
     @patch(FuncSize.expr)
@@ -77,56 +81,63 @@ class Tables(DynamoDBBackend):
 
     @override
     def query(
-        self, table_name: str, hash_key_dict: Attributes, *args: Any, **kwargs: Any
+        self,
+        table_name: str,
+        hash_key_dict: Attributes,
+        range_comparison: str | None,
+        range_value_dicts: list[Attributes],
+        limit: int,
+        exclusive_start_key: Attributes,
+        scan_index_forward: bool,
+        projection_expressions: list[list[str]] | None,
+        index_name: str | None = None,
+        consistent_read: bool = False,
+        expr_names: dict[str, str] | None = None,
+        expr_values: dict[str, dict[str, str]] | None = None,
+        filter_expression: str | None = None,
+        **filter_kwargs: Any,
     ) -> tuple[list[Item], int, Attributes | None]:
-        table = self.get_table(table_name)
-        if _index_name(args, kwargs) is None:
-            hash_key = DynamoType(hash_key_dict)
-            partition = copy.copy(table)
-            partition.items = defaultdict(dict)
-            if hash_key in table.items:
-                partition.items[hash_key] = table.items[hash_key]
-            self = copy.copy(self)  # noqa: PLW0642 - a view that knows this one partition
-            self.tables = {table.name: partition}
-        return DynamoDBBackend.query(self, table.name, hash_key_dict, *args, **kwargs)
+        table, hash_key = self.get_table(table_name), DynamoType(hash_key_dict)
+        if index_name is None:
+            table = _partition(table, hash_key)
+        return table.query(
+            hash_key,
+            range_comparison,
+            [DynamoType(value) for value in range_value_dicts],
+            limit,
+            exclusive_start_key,
+            scan_index_forward,
+            projection_expressions,
+            index_name,
+            consistent_read,
+            get_filter_expression(filter_expression, expr_names, expr_values),
+            **filter_kwargs,
+        )
 
     @override
     def transact_write_items(self, transact_items: list[dict[str, Attributes]]) -> None:
-        """All or nothing. Conditions are judged on the state before the transaction.
+        """Write all or nothing. Conditions are judged on the state before the transaction.
 
         Raises TransactionCanceledException with a reason for each item.
         """
         if len(transact_items) > item_rules.MAX_TRANSACTION_ITEMS:
             raise TooManyTransactionsException
         operations = [_operation(item) for item in transact_items]
-        keys = [(self.get_table(op["TableName"]), self._key(kind, op)) for kind, op in operations]
+        keys = [self._key(kind, operation) for kind, operation in operations]
         if len({(table.name, *key) for table, key in keys}) < len(keys):
             raise MultipleTransactionsException
-        reasons = [
-            self._objection(op, table.get_item(*key))
-            for (_, op), (table, key) in zip(operations, keys, strict=True)
-        ]
-        _cancel_if_any(reasons)
-        with undone_on_error(keys):
-            reasons = [self._write(kind, op) for kind, op in operations]
-            _cancel_if_any(reasons)
-
-    def _key(self, kind: str, operation: Attributes) -> tuple[DynamoType, DynamoType | None]:
-        attributes = operation["Item" if kind == "Put" else "Key"]
-        return self.get_keys_value(self.get_table(operation["TableName"]), attributes)
-
-    def _objection(self, operation: Attributes, current: Item | None) -> Reason:
-        """Why the operation's condition does not hold, if it does not."""
-        condition = get_filter_expression(
-            operation.get("ConditionExpression"),
-            operation.get("ExpressionAttributeNames"),
-            operation.get("ExpressionAttributeValues"),
+        _cancel_if_any(
+            [
+                _objection(operation, table.get_item(*key))
+                for (_, operation), (table, key) in zip(operations, keys, strict=True)
+            ]
         )
-        if condition.expr(current):
-            return NO_REASON
-        wanted = operation.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD"
-        old = current.to_json()["Attributes"] if wanted and current else None
-        return "ConditionalCheckFailed", ConditionalCheckFailed().message, old
+        with undone_on_error(keys):
+            _cancel_if_any([self._write(kind, operation) for kind, operation in operations])
+
+    def _key(self, kind: str, operation: Attributes) -> tuple[Table, Key]:
+        table = self.get_table(operation["TableName"])
+        return table, self.get_keys_value(table, operation["Item" if kind == "Put" else "Key"])
 
     def _write(self, kind: str, operation: Attributes) -> Reason:
         """Carry out one operation; the reason if the item's present state forbids it."""
@@ -164,33 +175,44 @@ def check(table: Table, attributes: Attributes) -> None:
 
 
 @contextlib.contextmanager
-def undone_on_error(
-    keys: list[tuple[Table, tuple[DynamoType, DynamoType | None]]],
-) -> Iterator[None]:
-    """Put the items back as they were, and their streams, if the block raises an error of moto's."""
-    before = [(table, key, copy.deepcopy(table.get_item(*key))) for table, key in keys]
-    records = {id(table): len(table.stream_shard.items) for table, _ in keys if table.stream_shard}
+def undone_on_error(places: Sequence[tuple[Table, Key]]) -> Iterator[None]:
+    """Put items and streams back as they were if the block does not reach its end."""
+    items = [(table, key, copy.deepcopy(table.get_item(*key))) for table, key in places]
+    streams = [
+        (table.stream_shard, len(table.stream_shard.items))
+        for table, _ in places
+        if table.stream_shard
+    ]
+    done = False
     try:
         yield
-    except (DynamodbException, TypeError, ValueError):
-        for table, (hash_key, range_key), item in before:
-            _restore(table, hash_key, range_key, item)
-            if table.stream_shard:
-                del table.stream_shard.items[records[id(table)] :]
-        raise
+        done = True
+    finally:
+        if not done:
+            for table, key, item in items:
+                _restore(table, key, item)
+            for shard, length in streams:
+                del shard.items[length:]
 
 
-def _restore(
-    table: Table, hash_key: DynamoType, range_key: DynamoType | None, item: Item | None
-) -> None:
-    if range_key is None:
-        holder, key = table.items, hash_key
-    else:
-        holder, key = table.items[hash_key], range_key
+def _restore(table: Table, key: Key, item: Item | None) -> None:
+    hash_key, range_key = key
+    holder, name = (
+        (table.items, hash_key) if range_key is None else (table.items[hash_key], range_key)
+    )
     if item is None:
-        holder.pop(key, None)
+        holder.pop(name, None)
     else:
-        holder[key] = item
+        holder[name] = item
+
+
+def _partition(table: Table, hash_key: DynamoType) -> Table:
+    """Show the table as if it held this partition only."""
+    view = copy.copy(table)
+    view.items = defaultdict(dict)
+    if hash_key in table.items:
+        view.items[hash_key] = table.items[hash_key]
+    return view
 
 
 def _operation(transact_item: dict[str, Attributes]) -> tuple[str, Attributes]:
@@ -199,12 +221,20 @@ def _operation(transact_item: dict[str, Attributes]) -> tuple[str, Attributes]:
     return next(iter(transact_item.items()))
 
 
+def _objection(operation: Attributes, current: Item | None) -> Reason:
+    """Say why the operation's condition does not hold, if it does not."""
+    condition = get_filter_expression(
+        operation.get("ConditionExpression"),
+        operation.get("ExpressionAttributeNames"),
+        operation.get("ExpressionAttributeValues"),
+    )
+    if condition.expr(current):
+        return NO_REASON
+    wanted = operation.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD"
+    old = current.to_json()["Attributes"] if wanted and current else None
+    return "ConditionalCheckFailed", ConditionalCheckFailed().message, old
+
+
 def _cancel_if_any(reasons: list[Reason]) -> None:
     if any(code for code, _, _ in reasons):
         raise TransactionCanceledException(reasons)
-
-
-def _index_name(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
-    """The argument `index_name` of DynamoDBBackend.query, the eighth after the partition's key."""
-    position = 6
-    return args[position] if len(args) > position else kwargs.get("index_name")
