@@ -104,9 +104,7 @@ def foundation_model(identifier: str) -> Model:
     """Return a model by id or ARN, not by profile; ResourceNotFoundException otherwise."""
     model, prefix = _by_id().get(_plain(identifier), (None, None))
     if model is None or prefix is not None:
-        raise not_found(
-            f"Could not resolve the foundation model from the model identifier: {identifier}"
-        )
+        raise not_found(f"Could not resolve the foundation model from the identifier: {identifier}")
     return model
 
 
@@ -121,7 +119,8 @@ def invocable(identifier: str, *, batch: bool) -> Model:
     if prefix is None and not model.on_demand:
         raise invalid(
             f"Invocation of model ID {model.model_id} with on-demand throughput isn’t supported. "
-            "Retry your request with the ID or ARN of an inference profile that contains this model."
+            "Retry your request with the ID or ARN of an inference profile that contains this "
+            "model."
         )
     if batch and not model.batch:
         raise invalid(f"Batch inference is not supported for model {identifier}.")

@@ -1,4 +1,4 @@
-"""The emulator's time: the wall clock plus whatever a test has added, or time that only a test moves.
+"""The emulator's time: the wall clock plus what a test has added, or time that only a test moves.
 
 Everything that waits in the emulator waits here, so `advance` can run hours in milliseconds and
 return when all that was due has happened.
@@ -13,7 +13,7 @@ from typing import Any
 
 
 class Clock:
-    """`now`, `sleep` and `advance`; with `manual` the hands stand still between calls of `advance`."""
+    """`now`, `sleep`, `advance`; with `manual` the hands stand still between calls of `advance`."""
 
     def __init__(
         self,
@@ -90,7 +90,7 @@ class Clock:
                 self._enter()
                 woken.set_result(None)
         if self._sleepers and not self.manual:
-            # Timers may fire a moment before the wall clock agrees: look again when the next is due.
+            # Timers may fire before the wall clock agrees: look again when the next is due.
             wait = (self._sleepers[0][0] - self.now()).total_seconds()
             asyncio.get_running_loop().call_later(max(wait, 0.001), self._wake_due)
 

@@ -21,7 +21,7 @@ _TERMINAL_OR_STOPPING = TERMINAL | {Status.STOPPING}
 
 
 class ControlPlane:
-    """Handlers by operation name; each takes a checked Call and returns the members of its answer."""
+    """Handlers by operation name: each takes a checked Call and returns its answer's members."""
 
     def __init__(self, store: JobStore, runner: Runner, clock: Clock) -> None:
         self._store = store

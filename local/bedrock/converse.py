@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import orjson
-from botocore.model import StructureShape
+from botocore.model import Shape
 
 from local.bedrock import shapes
 from local.bedrock.catalog import Model
@@ -23,13 +23,11 @@ _DEFAULT_MAX_TOKENS = 4096
 
 
 @functools.cache
-def _record_shape() -> StructureShape:
-    """Return the shape of a Converse body: the operation's input without what is in the path."""
+def _request_shape() -> Shape:
     shape = shapes.service("bedrock-runtime").operation_model("Converse").input_shape
-    model = {**shape._shape_model}  # noqa: SLF001 - botocore offers no public way to derive a shape
-    model["members"] = {name: ref for name, ref in model["members"].items() if name != "modelId"}
-    model["required"] = [name for name in model.get("required", []) if name != "modelId"]
-    return StructureShape(shape.name, model, shape._shape_resolver)  # noqa: SLF001
+    if shape is None:
+        raise TypeError("Converse has no input shape")
+    return shape
 
 
 def check_record(body: Mapping[str, Any]) -> None:
@@ -38,7 +36,9 @@ def check_record(body: Mapping[str, Any]) -> None:
     Tool use and prompt caching are documented as refused; guardrails are not documented for batch
     records, so they are refused as well.
     """
-    shapes.require_valid(_record_shape(), body, closed=True)
+    if "modelId" in body:
+        raise invalid("modelId: the model of a batch inference job is set once, for the whole job.")
+    shapes.require_valid(_request_shape(), {**body, "modelId": "-"}, closed=True)
     if "toolConfig" in body:
         raise invalid("Tool use is not supported for batch inference with the Converse API.")
     if "guardrailConfig" in body:
@@ -51,7 +51,7 @@ def check_record(body: Mapping[str, Any]) -> None:
 
 
 def read(body: Mapping[str, Any], model: Model) -> Prompt:
-    """Return the prompt of a checked Converse request; ValidationException for what no model takes."""
+    """Return the prompt of a checked Converse request; ValidationException for a bad turn."""
     if "TEXT" not in model.outputs:
         raise invalid("This action doesn't support the model that you provided.")
     messages = body.get("messages") or []
@@ -79,11 +79,13 @@ def _check_turns(messages: list[dict[str, Any]]) -> None:
         raise invalid("A conversation must have at least one message.")
     if roles[0] != "user":
         raise invalid(
-            "A conversation must start with a user message. Try again with a conversation that starts with a user message."
+            "A conversation must start with a user message. "
+            "Try again with a conversation that starts with a user message."
         )
     if any(one == other for one, other in itertools.pairwise(roles)):
         raise invalid(
-            "A conversation must alternate between user and assistant roles. Make sure the conversation alternates between user and assistant roles and try again."
+            "A conversation must alternate between user and assistant roles. Make sure the "
+            "conversation alternates between user and assistant roles and try again."
         )
     for number, message in enumerate(messages):
         if not message["content"]:
@@ -94,7 +96,8 @@ def _check_turns(messages: list[dict[str, Any]]) -> None:
         for at, block in enumerate(message["content"]):
             if isinstance(block.get("text"), str) and not block["text"].strip():
                 raise invalid(
-                    f"The text field in the ContentBlock object at messages.{number}.content.{at} is blank. "
+                    "The text field in the ContentBlock object at "
+                    f"messages.{number}.content.{at} is blank. "
                     "Add text to the text field, and try again."
                 )
 
@@ -103,8 +106,9 @@ def _check_config(config: Mapping[str, Any], model: Model) -> None:
     wanted = config.get("maxTokens")
     if wanted is not None and wanted > model.max_output_tokens:
         raise invalid(
-            f"The maximum tokens you requested exceeds the model limit of {model.max_output_tokens}. "
-            f"Try again with a maximum tokens value that is lower than {model.max_output_tokens}."
+            "The maximum tokens you requested exceeds the model limit of "
+            f"{model.max_output_tokens}. Try again with a maximum tokens value that is lower "
+            f"than {model.max_output_tokens}."
         )
     both = config.get("temperature") is not None and config.get("topP") is not None
     if both and model.one_of_temperature_and_top_p:

@@ -3,79 +3,24 @@
 import functools
 from collections.abc import Callable, Iterator
 
-from local.bedrock import facts, ranking, sentences
+from local.bedrock import facts, lexicon, ranking, sentences
 
 _TOP_WORDS = 8
 _TITLE_LENGTH = 120
 # Which words in a property's name or description call for which kind of fact.
-_DATE = {"date", "day", "deadline", "due", "expiry", "expiration", "expire", "start", "end", "when", "signed",
-         "effective", "renewal", "日付", "期限"}  # fmt: skip
-_MONEY = {"amount", "price", "total", "fee", "cost", "sum", "rent", "salary", "payment", "money", "value", "budget",
-          "penalty", "subtotal", "tax", "balance", "金額", "料金"}  # fmt: skip
-_PERSON = {
-    "person",
-    "people",
-    "author",
-    "signatory",
-    "contact",
-    "employee",
-    "attendee",
-    "who",
-    "speaker",
-    "氏名",
-}
-_FIRM = {"company", "organisation", "organization", "party", "vendor", "supplier", "customer", "client", "buyer",
-         "seller", "landlord", "tenant", "employer", "lender", "borrower", "issuer", "insurer", "publisher",
-         "当事", "会社"}  # fmt: skip
-_DUTY = {"obligation", "duty", "requirement", "action", "task", "responsibility", "rule", "must", "step", "todo",
-         "commitment", "covenant", "義務"}  # fmt: skip
-_TITLE = {"title", "subject", "heading", "headline", "件名", "題名"}
-_TOPIC = {"keyword", "tag", "topic", "theme", "category", "label", "term"}
-_SUMMARY = {
-    "summary",
-    "abstract",
-    "overview",
-    "gist",
-    "description",
-    "synopsis",
-    "summarize",
-    "要約",
-    "概要",
-}
-_PERCENT = {"percent", "percentage", "rate", "share", "ratio", "confidence"}
-_CURRENCY = {"currency", "通貨"}
-_POSITIVE = {
-    "good",
-    "great",
-    "excellent",
-    "love",
-    "best",
-    "happy",
-    "pleased",
-    "perfect",
-    "recommend",
-    "helpful",
-    "fast",
-    "easy",
-    "thank",
-}
-_NEGATIVE = {
-    "bad",
-    "poor",
-    "terrible",
-    "hate",
-    "worst",
-    "broken",
-    "late",
-    "slow",
-    "angry",
-    "refund",
-    "disappointed",
-    "problem",
-    "fail",
-    "wrong",
-}
-_NO = {"no", "not", "never", "without", "none", "cannot", "neither"}
+_DATE = lexicon.words("date")
+_MONEY = lexicon.words("money")
+_PERSON = lexicon.words("person")
+_FIRM = lexicon.words("firm")
+_DUTY = lexicon.words("duty")
+_TITLE = lexicon.words("title")
+_TOPIC = lexicon.words("topic")
+_SUMMARY = lexicon.words("summary")
+_PERCENT = lexicon.words("percent")
+_CURRENCY = lexicon.words("currency")
+_POSITIVE = lexicon.words("positive")
+_NEGATIVE = lexicon.words("negative")
+_NO = lexicon.words("denial")
 
 
 class Evidence:
@@ -149,7 +94,7 @@ class Evidence:
         wanted = set(sentences.words(option.replace("_", " ")))
         whole_words = f" {' '.join(self.text.lower().split())} "
         literal = whole_words.count(f" {option.lower()} ") * 2 + (option in self.text)
-        mood = 0
+        mood = 0.0
         if wanted & {"positive", "negative", "neutral", "mixed"}:
             good, bad = len(self._words & _POSITIVE), len(self._words & _NEGATIVE)
             mood = {"positive": good - bad, "negative": bad - good, "neutral": 0.5}.get(
@@ -211,7 +156,7 @@ class Evidence:
 
     def _nearest(self, found: list[str], sought: frozenset[str]) -> list[str]:
         """Put those first that stand in a sentence with the words sought."""
-        if len(found) < 2 or not sought:
+        if len(found) <= 1 or not sought:
             return found
         shared = {
             value: max(
@@ -249,10 +194,10 @@ _BY_FORM: dict[str, Callable[[str], list[str]]] = {
     "email": facts.emails,
     "uri": facts.urls,
 }
-_BY_WORDS: tuple[tuple[set[str], Callable[[str], list[str]]], ...] = (
-    ({"email", "mail"}, facts.emails),
-    ({"url", "link", "website", "uri"}, facts.urls),
-    ({"phone", "telephone", "fax", "電話"}, facts.phones),
+_BY_WORDS: tuple[tuple[frozenset[str], Callable[[str], list[str]]], ...] = (
+    (lexicon.words("email"), facts.emails),
+    (lexicon.words("url"), facts.urls),
+    (lexicon.words("phone"), facts.phones),
     (_DATE, _written_dates),
     (_FIRM, facts.organisations),
     (_PERSON, facts.persons),

@@ -1,10 +1,12 @@
-"""Finds dates, amounts, names, organisations, addresses and duties in text, in order of appearance."""
+"""Finds dates, amounts, names, organisations and addresses in text, in order of appearance."""
 
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from typing import Final
+
+from local.bedrock import lexicon
 
 _MONTHS: Final = {
     name: number
@@ -29,116 +31,43 @@ _ERA_START: Final = {"令和": 2018, "平成": 1988}
 _NUMBER = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?"
 _MONEY = re.compile(
     rf"(?P<sign>[$€£¥￥])\s?(?P<a1>{_NUMBER})(?:\s?(?P<s1>million|billion|thousand|[mMkK]\b))?"
-    rf"|\b(?P<code>USD|EUR|GBP|JPY|CHF|CAD|AUD)\s?(?P<a2>{_NUMBER})(?:\s?(?P<s2>million|billion|thousand))?"
-    rf"|(?P<a3>{_NUMBER})\s?(?:(?P<s3>million|billion|thousand)\s)?(?P<code3>USD|EUR|GBP|JPY|CHF|dollars|euros|pounds|yen)\b"
+    rf"|\b(?P<code>USD|EUR|GBP|JPY|CHF|CAD|AUD)\s?(?P<a2>{_NUMBER})"
+    r"(?:\s?(?P<s2>million|billion|thousand))?"
+    rf"|(?P<a3>{_NUMBER})\s?(?:(?P<s3>million|billion|thousand)\s)?"
+    r"(?P<code3>USD|EUR|GBP|JPY|CHF|dollars|euros|pounds|yen)\b"
     rf"|(?P<a4>{_NUMBER})\s?(?P<s4>億|万|千)?円"
 )
 _SCALE: Final = {
-    "thousand": 1e3, "k": 1e3, "million": 1e6, "m": 1e6, "billion": 1e9, "千": 1e3, "万": 1e4, "億": 1e8,
+    "thousand": 1e3, "k": 1e3, "million": 1e6, "m": 1e6, "billion": 1e9,
+    "千": 1e3, "万": 1e4, "億": 1e8,
 }  # fmt: skip
 _CURRENCY: Final = {
     "$": "USD", "€": "EUR", "£": "GBP", "¥": "JPY", "￥": "JPY",
     "dollars": "USD", "euros": "EUR", "pounds": "GBP", "yen": "JPY",
 }  # fmt: skip
 _ORGANISATION = re.compile(
-    r"\b(?:[A-Z][\w&'’-]*\.?\s+){1,5}?(?:Inc|Incorporated|Ltd|Limited|LLC|LLP|Corp|Corporation|Company|GmbH|AG|"
-    r"PLC|Plc|S\.A|K\.K|Bank|University|Group|Holdings|Partners|Foundation|Association|Institute|"
+    r"\b(?:[A-Z][\w&'’-]*\.?\s+){1,5}?(?:Inc|Incorporated|Ltd|Limited|LLC|LLP|Corp|Corporation|"
+    r"Company|GmbH|AG|PLC|Plc|S\.A|K\.K|Bank|University|Group|Holdings|Partners|Foundation|Association|Institute|"
     r"Agency|Ministry|Council|Authority)\b\.?"
     r"|(?:株式会社|有限会社|合同会社|一般社団法人)[一-龥ァ-ヶーA-Za-z0-9]{1,15}"
     r"|[一-龥ァ-ヶーA-Za-z0-9]{1,15}(?:株式会社|有限会社|合同会社)"
 )
 _PERSON = re.compile(
     r"\b(?:Mr|Mrs|Ms|Dr|Prof)\.?\s+[A-Z][a-z]+(?:\s+[A-Z][a-z]+)?"
-    r"|\b[A-Z][a-z]{1,14}\s+(?:[A-Z]\.\s+)?[A-Z][a-z]{1,19}\b(?!\s+(?:Inc|Ltd|LLC|Corp|Company|Bank|University|Group))"
+    r"|\b[A-Z][a-z]{1,14}\s+(?:[A-Z]\.\s+)?[A-Z][a-z]{1,19}\b"
+    r"(?!\s+(?:Inc|Ltd|LLC|Corp|Company|Bank|University|Group))"
     r"|[一-龥]{2,4}\s?[一-龥]{1,3}(?=(?:氏|様|さん|社長|部長|教授))"
 )
-_NOT_A_NAME = frozenset(
-    [
-        "the",
-        "this",
-        "that",
-        "these",
-        "those",
-        "a",
-        "an",
-        "in",
-        "on",
-        "at",
-        "of",
-        "for",
-        "and",
-        "or",
-        "but",
-        "by",
-        "from",
-        "with",
-        "between",
-        "under",
-        "section",
-        "article",
-        "agreement",
-        "clause",
-        "schedule",
-        "chapter",
-        "part",
-        "party",
-        "january",
-        "february",
-        "march",
-        "april",
-        "may",
-        "june",
-        "july",
-        "august",
-        "september",
-        "october",
-        "november",
-        "december",
-        "monday",
-        "tuesday",
-        "wednesday",
-        "thursday",
-        "friday",
-        "saturday",
-        "sunday",
-        "new",
-        "united",
-        "north",
-        "south",
-        "east",
-        "west",
-        "general",
-        "service",
-        "services",
-        "supplier",
-        "customer",
-        "client",
-        "tenant",
-        "landlord",
-        "net",
-        "total",
-        "annual",
-        "each",
-        "any",
-        "all",
-        "if",
-        "no",
-        "not",
-        "invoice",
-        "order",
-        "contract",
-        "policy",
-        "effective",
-    ]
-)
+_NOT_A_NAME = lexicon.words("not_a_name")
 _EMAIL = re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]*\w")
 _URL = re.compile(r"https?://[^\s<>\"')\]]+[^\s<>\"')\].,]")
 _PHONE = re.compile(r"(?<![\d-])\+?\d{1,4}[-\s]\(?\d{2,4}\)?[-\s]\d{3,4}(?:[-\s]\d{3,4})?(?![\d-])")
 _PLAIN_NUMBER = re.compile(rf"(?<![\w.,-])-?(?:{_NUMBER})(?![\d,]*\d)")
 _PERCENT = re.compile(rf"({_NUMBER})\s?(?:%|％|percent|per cent|パーセント)")
 DUTY: Final = re.compile(
-    r"\b(?:shall|must|will be (?:required|responsible)|is required to|are required to|agrees? to|undertakes? to|"
-    r"is obliged to|has to|have to|may not|is responsible for|ensure|do not|never|always)\b"
+    r"\b(?:shall|must|will be (?:required|responsible)|is required to|are required to|agrees? to|"
+    r"undertakes? to|is obliged to|has to|have to|may not|is responsible for|ensure|do not|never|"
+    r"always)\b"
     r"|しなければならない|ものとする|義務|こと。$|する必要|してはならない|ください",
     re.IGNORECASE,
 )
@@ -155,11 +84,8 @@ class Money:
 
 def dates(text: str) -> list[tuple[str, date]]:
     """Return the dates of `text`: as written, and as a calendar day."""
-    found = []
-    for match in _DATE.finditer(text):
-        if (day := _day(match)) is not None:
-            found.append((match[0], day))
-    return found
+    found = ((match[0], _day(match)) for match in _DATE.finditer(text))
+    return [(written, day) for written, day in found if day is not None]
 
 
 def _day(match: re.Match[str]) -> date | None:

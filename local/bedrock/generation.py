@@ -79,7 +79,7 @@ def _call_tool(prompt: Prompt, writer: Writer, counter: TokenCounter, input_toke
 
 
 def _malformed(text: str) -> str:
-    """Break an answer as models break JSON: talk before it, and its last tenth with every brace lost."""
+    """Break an answer as models break JSON: talk before it, its last tenth and braces lost."""
     return f"Here is the result:\n{text[: len(text) * 9 // 10].rstrip('}]')}"
 
 

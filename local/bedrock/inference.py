@@ -1,4 +1,4 @@
-"""One request to one model, whatever its form: what batch records and on-demand calls have in common."""
+"""One request to one model: what batch records and on-demand calls have in common."""
 
 import functools
 from collections.abc import Mapping

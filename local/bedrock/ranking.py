@@ -30,7 +30,7 @@ def rank(found: list[str], *, question: str = "") -> list[int]:
     scores = []
     for words in content:
         distinct = set(words)
-        score = sum(weight[word] for word in distinct)
+        score: float = sum(weight[word] for word in distinct)
         if asked:
             score += _QUESTION_WEIGHT * sum(weight[word] for word in distinct & asked)
         # Dividing by a slow-growing length prefers whole statements over headings and run-ons.

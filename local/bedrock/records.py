@@ -11,7 +11,7 @@ from local.bedrock.limits import Limits
 from local.bedrock.storage import InputFile
 
 
-class Rejected(Exception):  # noqa: N818 - it is a verdict, named as one
+class Rejected(Exception):
     """The input breaks a rule; the message becomes the job's."""
 
 

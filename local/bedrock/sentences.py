@@ -3,6 +3,8 @@
 import re
 from collections.abc import Iterator
 
+from local.bedrock import lexicon
+
 # A full stop ends a sentence only before white space, so that 1.5 and example.com stay whole.
 _SENTENCE = re.compile(r"[^\n。！？]+?(?:[.!?]+[\"'”’)\]]*(?=\s|$)|[。！？]+[」』）]*|(?=\n|$))")
 _ABBREVIATION = re.compile(
@@ -12,130 +14,8 @@ _SOFT_BREAK = re.compile(r"(?<=[a-z,;])\n(?=[a-z(])")
 _WORD = re.compile(r"[A-Za-z][A-Za-z'’-]+|[一-龥々ァ-ヶー]{2,}")
 _CJK = re.compile(r"[一-龥々ァ-ヶー]")
 _LIST_MARK = re.compile(r"^\s*(?:[-*•・]|\d{1,3}[.)])\s+")
-STOP_WORDS = frozenset(
-    [
-        "a",
-        "about",
-        "above",
-        "after",
-        "again",
-        "all",
-        "also",
-        "am",
-        "an",
-        "and",
-        "any",
-        "are",
-        "as",
-        "at",
-        "be",
-        "because",
-        "been",
-        "before",
-        "being",
-        "below",
-        "between",
-        "both",
-        "but",
-        "by",
-        "can",
-        "could",
-        "did",
-        "do",
-        "does",
-        "doing",
-        "down",
-        "during",
-        "each",
-        "few",
-        "for",
-        "from",
-        "further",
-        "had",
-        "has",
-        "have",
-        "having",
-        "he",
-        "her",
-        "here",
-        "hers",
-        "him",
-        "his",
-        "how",
-        "i",
-        "if",
-        "in",
-        "into",
-        "is",
-        "it",
-        "its",
-        "itself",
-        "just",
-        "me",
-        "more",
-        "most",
-        "my",
-        "no",
-        "nor",
-        "not",
-        "of",
-        "off",
-        "on",
-        "once",
-        "only",
-        "or",
-        "other",
-        "our",
-        "ours",
-        "out",
-        "over",
-        "own",
-        "same",
-        "she",
-        "should",
-        "so",
-        "some",
-        "such",
-        "than",
-        "that",
-        "the",
-        "their",
-        "theirs",
-        "them",
-        "then",
-        "there",
-        "these",
-        "they",
-        "this",
-        "those",
-        "through",
-        "to",
-        "too",
-        "under",
-        "until",
-        "up",
-        "upon",
-        "us",
-        "very",
-        "was",
-        "we",
-        "were",
-        "what",
-        "when",
-        "where",
-        "which",
-        "while",
-        "who",
-        "whom",
-        "why",
-        "will",
-        "with",
-        "would",
-        "you",
-        "your",
-        "yours",
-    ]
-)
+_SHORTEST_STEMMED = 4
+STOP_WORDS = lexicon.words("stop")
 
 
 def split(text: str) -> list[str]:
@@ -178,8 +58,8 @@ def is_japanese(text: str) -> bool:
 
 def _stem(word: str) -> str:
     """Cut the commonest English endings, so that `payment` and `payments` are one word."""
-    if len(word) > 4 and word.endswith("ies"):
+    if word.endswith("ies") and len(word) >= _SHORTEST_STEMMED:
         return word[:-3] + "y"
-    if len(word) > 3 and word.endswith("s") and not word.endswith("ss"):
+    if word.endswith("s") and not word.endswith("ss") and len(word) >= _SHORTEST_STEMMED:
         return word[:-1]
     return word

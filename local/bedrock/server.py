@@ -1,4 +1,4 @@
-"""The HTTP server: AWS's operations at AWS's paths, and the emulator's own controls below /_emulator."""
+"""The HTTP server: AWS's operations at AWS's paths, the emulator's controls below /_emulator."""
 
 import asyncio
 import logging

@@ -77,7 +77,8 @@ def _structure(
     prefix = f"{path}." if path else ""
     for name in shape.required_members:
         if value.get(name) is None:
-            yield f"Value null at '{prefix}{name}' failed to satisfy constraint: Member must not be null"
+            where = f"{prefix}{name}"
+            yield f"Value null at '{where}' failed to satisfy constraint: Member must not be null"
     given = [name for name in value if value[name] is not None]
     if shape.is_tagged_union and len([name for name in given if name in shape.members]) != 1:
         yield (
@@ -105,8 +106,9 @@ def _scalar(shape: Shape, value: Any, path: str) -> Iterator[str]:
 
 def _text(shape: Shape, value: str, path: str) -> Iterator[str]:
     yield from _size(shape, len(value), "length", value, path)
-    if shape.enum and value not in shape.enum:
-        yield _failed(value, path, f"Member must satisfy enum value set: [{', '.join(shape.enum)}]")
+    allowed = shape.metadata.get("enum")
+    if allowed and value not in allowed:
+        yield _failed(value, path, f"Member must satisfy enum value set: [{', '.join(allowed)}]")
     pattern = shape.metadata.get("pattern")
     # A value far above its maximum is refused for its length alone: no need to run a pattern on it.
     affordable = len(value) <= shape.metadata.get("max", 4096)
@@ -157,7 +159,7 @@ def _require_type(shape: Shape, value: Any, path: str) -> None:
         decode_blob(value, path)
 
 
-def decode_blob(value: str, path: str) -> bytes:
+def decode_blob(value: Any, path: str) -> bytes:
     """Return the bytes of a base64 member; SerializationException where it is not base64."""
     try:
         return base64.b64decode(value, validate=True)

@@ -58,7 +58,7 @@ class InputFile:
 
 
 class Storage:
-    """The S3 calls of the emulator, made with the role's rights as far as the endpoint checks them."""
+    """The S3 calls of the emulator; rights are checked as far as the endpoint checks them."""
 
     def __init__(self, endpoint: str, region: str) -> None:
         self._s3: S3Client = boto3.client(
@@ -223,7 +223,8 @@ def _code(error: ClientError) -> str:
 def denied(location: Location) -> StorageError:
     """Return the refusal that a role without rights on a bucket gets."""
     return StorageError(
-        f"Access denied to {location}. Check that the service role may read, list and write the bucket."
+        f"Access denied to {location}. "
+        "Check that the service role may read, list and write the bucket."
     )
 
 

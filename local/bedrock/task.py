@@ -34,12 +34,14 @@ _POINTER = re.compile(
 )
 _NUMBER_WORDS = {"one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "single": 1}
 _SENTENCE_COUNT = re.compile(
-    r"\b(one|two|three|four|five|six|single|a|\d{1,2})[ -](?:short |brief |plain )?(?:sentence|bullet|line|point)"
+    r"\b(one|two|three|four|five|six|single|a|\d{1,2})[ -](?:short |brief |plain )?"
+    r"(?:sentence|bullet|line|point)"
     r"|([0-9０-９一二三四五]{1,2})\s*(?:つの)?文(?:で|以内)",
     re.IGNORECASE,
 )
 _JAPANESE_DIGITS = {"一": 1, "二": 2, "三": 3, "四": 4, "五": 5}
 _LONGEST_INSTRUCTION = 600
+_LONGEST_LABEL = 200
 DEFAULT_SENTENCES = 3
 
 
@@ -119,7 +121,7 @@ def _is_instruction(line: str) -> bool:
     if len(stripped) > _LONGEST_INSTRUCTION or re.search(r"[:：]\s*\S.{80}", stripped):
         return False
     # `Text:`, `Document follows:`; a label with its value behind it belongs to the document.
-    if stripped.endswith((":", "：")) and len(stripped) < 200:
+    if stripped.endswith((":", "：")) and len(stripped) < _LONGEST_LABEL:
         return True
     return bool(_IMPERATIVE.match(stripped) or _POINTER.search(stripped))
 

@@ -41,7 +41,7 @@ _CREDENTIAL = re.compile(
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks: the account that owns what is made, and the Region that the request was signed for."""
+    """Who asks: the owner of what is made, and the Region that the request was signed for."""
 
     account: str
     region: str

@@ -35,7 +35,9 @@ class _EmbeddingBody(Body):
     inputText: str = Field(min_length=1)  # noqa: N815
     dimensions: Literal[1024, 512, 256] = 1024
     normalize: bool = True
-    embeddingTypes: list[Literal["float", "binary"]] = Field(default_factory=lambda: ["float"])  # noqa: N815
+    embeddingTypes: tuple[Literal["float", "binary"], ...] = Field(  # noqa: N815
+        default=("float",), strict=False
+    )
 
 
 def read_titan(body: dict[str, Any], model: Model) -> Prompt:
@@ -80,7 +82,7 @@ def read_embedding(body: dict[str, Any], model: Model) -> EmbeddingRequest:
             f"request input token count: {tokens} "
         )
     return EmbeddingRequest(
-        request.inputText, request.dimensions, request.normalize, tuple(request.embeddingTypes)
+        request.inputText, request.dimensions, request.normalize, request.embeddingTypes
     )
 
 

@@ -99,7 +99,8 @@ def _check(request: _Request, model: Model) -> None:
     both = request.temperature is not None and request.top_p is not None
     if both and model.one_of_temperature_and_top_p:
         raise invalid(
-            "`temperature` and `top_p` cannot both be specified for this model. Please use only one."
+            "`temperature` and `top_p` cannot both be specified for this model. "
+            "Please use only one."
         )
     if request.messages[0].role != "user":
         raise invalid('messages: first message must use the "user" role')
@@ -157,7 +158,8 @@ def _extra_tokens(request: _Request) -> int:
         for block in message.content
     )
     tools = orjson.dumps([tool.model_dump() for tool in request.tools or ()])
-    return images * IMAGE_TOKENS + (len(tools) // 4 if request.tools else 0)
+    described = len(tools) // 4 if request.tools else 0
+    return int(images) * IMAGE_TOKENS + described
 
 
 def write(answer: Answer, model: Model) -> dict[str, Any]:
