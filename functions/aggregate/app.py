@@ -23,9 +23,9 @@ def aggregator() -> Aggregator:
     return Aggregator.connect(settings.Aggregate(), clock.now)
 
 
-def take(message: SQSRecord) -> None:
+def take(record: SQSRecord) -> None:
     """End one document, if all its records are settled."""
-    document_id = message.json_body["document_id"]
+    document_id = record.json_body["document_id"]
     row = aggregator().run(document_id)
     status = row["status"] if row else None
     if status:

@@ -23,9 +23,9 @@ def chunker() -> Chunker:
     return Chunker.connect(settings.Chunk(), clock.now)
 
 
-def take(message: SQSRecord) -> None:
+def take(record: SQSRecord) -> None:
     """Take a message of S3, or the doorbell of a document that waited for its pipeline."""
-    body = message.json_body
+    body = record.json_body
     if "document_id" in body:
         chunker().release(body["document_id"])
     for upload in uploads(body):

@@ -35,9 +35,9 @@ def job_of(body: dict[str, Any]) -> str | None:
     return str(body["job_id"])
 
 
-def take(message: SQSRecord, *, owner: str) -> None:
+def take(record: SQSRecord, *, owner: str) -> None:
     """Collect one job, if it has ended."""
-    job_id = job_of(message.json_body)
+    job_id = job_of(record.json_body)
     closed = collector().run(job_id, owner) if job_id else None
     if closed:
         metrics.add_metric("RecordsSucceeded", MetricUnit.Count, closed["counts"]["succeeded"])

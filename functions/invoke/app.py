@@ -24,9 +24,9 @@ def invoker() -> Invoker:
     return Invoker.connect(settings.Invoke(), clock.now)
 
 
-def take(message: SQSRecord, *, context: LambdaContext) -> None:
+def take(record: SQSRecord, *, context: LambdaContext) -> None:
     """Answer one job, as far as the time allows."""
-    job_id = message.json_body["job_id"]
+    job_id = record.json_body["job_id"]
     until = clock.now() + timedelta(milliseconds=context.get_remaining_time_in_millis())
     answered = invoker().run(job_id, context.aws_request_id, until=until)
     metrics.add_metric("RecordsInvoked", MetricUnit.Count, answered)

@@ -24,7 +24,7 @@ def packer() -> Packer:
 @metrics.log_metrics
 @tracer.capture_lambda_handler
 def handler(event: dict[str, Any], context: LambdaContext) -> None:
-    wakes = [json.loads(message["body"]) for message in event.get("Records", ())]
+    wakes = [json.loads(record["body"]) for record in event.get("Records", ())]
     hop = max((wake["hop"] for wake in wakes), default=0)
     packed = packer().run(context.aws_request_id, hop=hop)
     metrics.add_metric("JobsOpened", MetricUnit.Count, len(packed.jobs))

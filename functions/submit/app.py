@@ -21,9 +21,9 @@ def submitter() -> Submitter:
     return Submitter.connect(settings.Submit(), clock.now)
 
 
-def take(message: SQSRecord, *, owner: str) -> None:
+def take(record: SQSRecord, *, owner: str) -> None:
     """Bring one job to Bedrock."""
-    job_id = message.json_body["job_id"]
+    job_id = record.json_body["job_id"]
     logger.info("submitted", job_id=job_id, status=submitter().run(job_id, owner))
 
 
