@@ -20,9 +20,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--manual-clock", action="store_true", default=None, help="time moves only on request"
     )
     parser.add_argument("--seed", type=int, help="seed of the faults (0)")
-    parser.add_argument(
-        "--log-level", default="info", choices=["debug", "info", "warning", "error"]
-    )
+    parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
     options = vars(parser.parse_args(argv))
     log_level = options.pop("log_level")
     settings = Settings(**{name: value for name, value in options.items() if value is not None})

@@ -102,9 +102,7 @@ class BatchRun:
         if file is None:
             return False
         self._lines = self._records(file)
-        self._upload = self._storage.upload(
-            self._output.below(f"{file.name}.out"), kms_key=self._kms_key
-        )
+        self._upload = self._storage.upload(self._output.below(f"{file.name}.out"), kms_key=self._kms_key)
         return True
 
     def _records(self, file: InputFile) -> Iterator[records.Record]:
@@ -120,9 +118,7 @@ class BatchRun:
     def _answered(
         self, batch: list[records.Record]
     ) -> Iterator[tuple[records.Record, bytes, Outcome | None]]:
-        mapped: Callable[..., Iterator[tuple[bytes, Outcome | None]]] = (
-            self._pool.map if self._pool else map
-        )
+        mapped: Callable[..., Iterator[tuple[bytes, Outcome | None]]] = self._pool.map if self._pool else map
         for record, (line, outcome) in zip(batch, mapped(self._line, batch), strict=True):
             yield record, line, outcome
 

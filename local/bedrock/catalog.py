@@ -155,9 +155,7 @@ def _profile(model: Model, prefix: str, region: str, account: str) -> dict[str, 
         "description": f"Routes requests to {model.name} in {label} Regions".replace("+", "-Plus"),
         "createdAt": "2026-01-01T00:00:00.000Z",
         "updatedAt": "2026-01-01T00:00:00.000Z",
-        "inferenceProfileArn": (
-            f"arn:aws:bedrock:{region}:{account}:inference-profile/{profile_id}"
-        ),
+        "inferenceProfileArn": (f"arn:aws:bedrock:{region}:{account}:inference-profile/{profile_id}"),
         "models": [{"modelArn": model.arn(where)} for where in regions],
         "inferenceProfileId": profile_id,
         "status": "ACTIVE",

@@ -132,9 +132,7 @@ class ControlPlane:
         job = self._tagged(call)
         tags = {**job.tags, **_tags(call.parameters["tags"])}
         if len(tags) > _MOST_TAGS:
-            raise ApiError(
-                "TooManyTagsException", f"A resource can have at most {_MOST_TAGS} tags."
-            )
+            raise ApiError("TooManyTagsException", f"A resource can have at most {_MOST_TAGS} tags.")
         self._store.save(replace(job, tags=tags))
         return {}
 
@@ -196,15 +194,11 @@ def _page[T](
     items: list[T], wanted: Mapping[str, Any], key: Callable[[T], str]
 ) -> tuple[list[T], str | None]:
     """Return one page and the token of the next. A token holds the filters that it was made for."""
-    filters = {
-        name: wanted[name] for name in sorted(wanted) if name not in {"nextToken", "maxResults"}
-    }
+    filters = {name: wanted[name] for name in sorted(wanted) if name not in {"nextToken", "maxResults"}}
     start = 0
     if "nextToken" in wanted:
         last = _opened(wanted["nextToken"], filters)
-        start = next(
-            (at for at, item in enumerate(items, start=1) if key(item) == last), len(items)
-        )
+        start = next((at for at, item in enumerate(items, start=1) if key(item) == last), len(items))
     page = items[start : start + wanted.get("maxResults", _DEFAULT_PAGE)]
     if start + len(page) >= len(items):
         return page, None

@@ -60,9 +60,7 @@ def read(body: Mapping[str, Any], model: Model) -> Prompt:
     _check_config(config, model)
     tools = body.get("toolConfig") or {}
     return Prompt(
-        turns=tuple(
-            Turn(m["role"], _text(m["content"])) for m in messages if m["role"] != "system"
-        ),
+        turns=tuple(Turn(m["role"], _text(m["content"])) for m in messages if m["role"] != "system"),
         max_tokens=config.get("maxTokens") or min(_DEFAULT_MAX_TOKENS, model.max_output_tokens),
         system="\n".join(filter(None, (_block_text(block) for block in body.get("system") or []))),
         stop_sequences=tuple(config.get("stopSequences") or ()),
@@ -126,9 +124,7 @@ def _schema(body: Mapping[str, Any]) -> Mapping[str, Any] | None:
     try:
         schema = orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        raise invalid(
-            f"The schema in outputConfig.textFormat is not valid JSON: {error}"
-        ) from error
+        raise invalid(f"The schema in outputConfig.textFormat is not valid JSON: {error}") from error
     if not isinstance(schema, dict):
         raise invalid("The schema in outputConfig.textFormat is not a JSON object.")
     return schema
@@ -140,9 +136,7 @@ def _demanded_tool(tools: Mapping[str, Any]) -> Tool | None:
     if "tool" in choice:
         specs = [spec for spec in specs if spec["name"] == choice["tool"]["name"]]
         if not specs:
-            raise invalid(
-                f"The tool {choice['tool']['name']} in toolChoice is not in toolConfig.tools."
-            )
+            raise invalid(f"The tool {choice['tool']['name']} in toolChoice is not in toolConfig.tools.")
     elif "any" not in choice:
         return None
     if not specs:

@@ -94,8 +94,6 @@ class Publisher:
                 region_name=region,
                 aws_access_key_id="test",
                 aws_secret_access_key="test",  # noqa: S106 - the local cloud's well-known key
-                config=Config(
-                    retries={"total_max_attempts": 1}, connect_timeout=3, read_timeout=10
-                ),
+                config=Config(retries={"total_max_attempts": 1}, connect_timeout=3, read_timeout=10),
             )
         return self._clients[region]

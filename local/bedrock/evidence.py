@@ -65,9 +65,7 @@ class Evidence:
         if sought & _SUMMARY:
             yield self._summary()
         overlap = [len(sought & set(sentences.words(s))) for s in self.sentences]
-        yield from (
-            self.sentences[at] for at in sorted(range(len(overlap)), key=lambda at: -overlap[at])
-        )
+        yield from (self.sentences[at] for at in sorted(range(len(overlap)), key=lambda at: -overlap[at]))
 
     def number(self, sought: frozenset[str]) -> float | None:
         """Return the number that a property described by `sought` most likely means."""
@@ -97,14 +95,8 @@ class Evidence:
         mood = 0.0
         if wanted & {"positive", "negative", "neutral", "mixed"}:
             good, bad = len(self._words & _POSITIVE), len(self._words & _NEGATIVE)
-            mood = {"positive": good - bad, "negative": bad - good, "neutral": 0.5}.get(
-                option.lower(), 0
-            )
-        near = (
-            any(wanted & set(sentences.words(s)) for s in self._by_overlap(sought)[:1])
-            if sought
-            else 0
-        )
+            mood = {"positive": good - bad, "negative": bad - good, "neutral": 0.5}.get(option.lower(), 0)
+        near = any(wanted & set(sentences.words(s)) for s in self._by_overlap(sought)[:1]) if sought else 0
         return literal + mood + len(wanted & self._words) + 0.5 * near
 
     def parts(self, sought: frozenset[str], *, by_sentence: bool) -> list["Evidence"]:
@@ -112,9 +104,7 @@ class Evidence:
         if sought & _DUTY:
             chosen = [s for s in self.sentences if facts.DUTY.search(s)]
         elif by_sentence:
-            chosen = [s for s in self.sentences if self._has_facts(s)] or self._by_overlap(sought)[
-                :3
-            ]
+            chosen = [s for s in self.sentences if self._has_facts(s)] or self._by_overlap(sought)[:3]
         else:
             chosen = self._elements(sought)
         return [Evidence(piece) for piece in chosen]
@@ -146,9 +136,7 @@ class Evidence:
 
     def _title(self) -> str:
         first = next((line.strip(" #*\t") for line in self.text.splitlines() if line.strip()), "")
-        return (
-            first if len(first) <= _TITLE_LENGTH else (self.sentences or [first])[0][:_TITLE_LENGTH]
-        )
+        return first if len(first) <= _TITLE_LENGTH else (self.sentences or [first])[0][:_TITLE_LENGTH]
 
     def _by_overlap(self, sought: frozenset[str]) -> list[str]:
         overlap = {s: len(sought & set(sentences.words(s))) for s in self.sentences}

@@ -41,9 +41,7 @@ def generate(
     if distortion is Distortion.MALFORMED:
         text = _malformed(text)
     if distortion is Distortion.TRUNCATED:
-        prompt = replace(
-            prompt, max_tokens=max(1, min(prompt.max_tokens, counter.count(text) // 2))
-        )
+        prompt = replace(prompt, max_tokens=max(1, min(prompt.max_tokens, counter.count(text) // 2)))
     answer = Answer(text, "end_turn", input_tokens, counter.count(text))
     if found := _first_stop(text, prompt.stop_sequences):
         kept = text[: text.index(found)]

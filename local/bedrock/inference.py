@@ -64,6 +64,4 @@ def converse_record(
     """Answer one record of a Converse batch job."""
     converse.check_record(body)
     answer = converse_answer(model, converse.read(body, model), writer, distortion)
-    return Outcome(
-        converse.write(answer, latency_ms=None), answer.input_tokens, answer.output_tokens
-    )
+    return Outcome(converse.write(answer, latency_ms=None), answer.input_tokens, answer.output_tokens)

@@ -84,10 +84,7 @@ class Job:
 
     @property
     def arn(self) -> str:
-        return (
-            f"arn:aws:bedrock:{self.owner.region}:{self.owner.account}"
-            f":model-invocation-job/{self.job_id}"
-        )
+        return f"arn:aws:bedrock:{self.owner.region}:{self.owner.account}:model-invocation-job/{self.job_id}"
 
     @property
     def name(self) -> str:

@@ -171,10 +171,7 @@ class Runner:
                     Status.PARTIALLY_COMPLETED,
                     "The job timed out before every record was processed.",
                 )
-            if (
-                plan.stop_at is not None
-                and run.counters.processed >= plan.stop_at * run.counters.total
-            ):
+            if plan.stop_at is not None and run.counters.processed >= plan.stop_at * run.counters.total:
                 self._move(job_id, Status.STOPPING)
                 return Status.STOPPED, ""
             if self._clock.now() - shown_at >= _COUNTER_LAG:
@@ -186,9 +183,7 @@ class Runner:
         if job_id in self._store:
             self._store.save(replace(self._store[job_id], counters=counters))
 
-    def _go(
-        self, job_id: str, status: Status, message: str = "", *, even_if_stopping: bool = False
-    ) -> bool:
+    def _go(self, job_id: str, status: Status, message: str = "", *, even_if_stopping: bool = False) -> bool:
         """Move a job on, unless it is gone, ended or being stopped; say whether it moved."""
         job = self._store.get(job_id)
         if job is None or job.status in TERMINAL:

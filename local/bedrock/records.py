@@ -85,8 +85,7 @@ def survey(
             )
     if total < limits.min_records:
         raise Rejected(
-            f"Batch job contains less records ({total}) than the required minimum of: "
-            f"{limits.min_records}"
+            f"Batch job contains less records ({total}) than the required minimum of: {limits.min_records}"
         )
     return total
 
@@ -100,6 +99,4 @@ def _check_sizes(files: list[InputFile], limits: Limits, most: int) -> None:
             )
     total = sum(file.size for file in files)
     if total > most:
-        raise Rejected(
-            f"Batch job input is larger ({total} bytes) than the maximum of: {most} bytes"
-        )
+        raise Rejected(f"Batch job input is larger ({total} bytes) than the maximum of: {most} bytes")

@@ -52,9 +52,7 @@ class Runtime:
             "content-type": "application/json",
             "x-amzn-bedrock-input-token-count": str(outcome.input_tokens),
             "x-amzn-bedrock-output-token-count": str(outcome.output_tokens),
-            "x-amzn-bedrock-invocation-latency": str(
-                max(1, round((time.perf_counter() - started) * 1000))
-            ),
+            "x-amzn-bedrock-invocation-latency": str(max(1, round((time.perf_counter() - started) * 1000))),
         }
         if tier is not None:
             headers["x-amzn-bedrock-service-tier"] = tier

@@ -39,9 +39,7 @@ class _Filler:
                 return found
         return None if "null" in kinds else _smallest(kinds[0], rules)
 
-    def _of_kind(
-        self, kind: str, rules: Mapping[str, Any], evidence: Evidence, name: str, depth: int
-    ) -> Any:
+    def _of_kind(self, kind: str, rules: Mapping[str, Any], evidence: Evidence, name: str, depth: int) -> Any:
         sought = _sought(name, rules)
         match kind:
             case "object":

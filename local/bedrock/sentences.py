@@ -1,5 +1,6 @@
 """Splits prose into sentences and words, English and Japanese."""
 
+import functools
 import re
 from collections.abc import Iterator
 
@@ -15,6 +16,7 @@ _WORD = re.compile(r"[A-Za-z][A-Za-z'’-]+|[一-龥々ァ-ヶー]{2,}")
 _CJK = re.compile(r"[一-龥々ァ-ヶー]")
 _LIST_MARK = re.compile(r"^\s*(?:[-*•・]|\d{1,3}[.)])\s+")
 _SHORTEST_STEMMED = 4
+_LONGEST_ENDING = 10
 STOP_WORDS = lexicon.words("stop")
 
 
@@ -30,8 +32,11 @@ def _joined(pieces: list[str]) -> Iterator[str]:
         stripped = piece.strip()
         if not stripped:
             continue
-        held = f"{held} {stripped}" if held else _LIST_MARK.sub("", stripped)
-        if not _ABBREVIATION.search(held):
+        if held:
+            held = f"{held} {stripped}"
+        else:
+            held = stripped if stripped[0].isalpha() else _LIST_MARK.sub("", stripped)
+        if not (held.endswith(".") and _ABBREVIATION.search(held, len(held) - _LONGEST_ENDING)):
             yield held
             held = ""
     if held:
@@ -42,18 +47,22 @@ def words(text: str) -> list[str]:
     """Return the content words of `text`: lower-case English, and pairs of Japanese characters."""
     found: list[str] = []
     for word in _WORD.findall(text):
-        if word[0] < "ぁ":
-            lowered = word.lower()
-            if lowered not in STOP_WORDS:
-                found.append(_stem(lowered))
-        else:
-            found.extend(word[at : at + 2] for at in range(len(word) - 1))
+        found.extend(_content(word))
     return found
 
 
 def is_japanese(text: str) -> bool:
     """Say whether `text` has enough kanji or kana for Japanese rules to apply."""
     return len(_CJK.findall(text[:400])) * 8 > len(text[:400])
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _content(word: str) -> tuple[str, ...]:
+    """Return what a word counts as: nothing, its stem, or its pairs of characters."""
+    if word[0] >= "ぁ":
+        return tuple(word[at : at + 2] for at in range(len(word) - 1))
+    lowered = word.lower()
+    return () if lowered in STOP_WORDS else (_stem(lowered),)
 
 
 def _stem(word: str) -> str:

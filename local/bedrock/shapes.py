@@ -69,9 +69,7 @@ def _violations(shape: Shape, value: Any, path: str, *, closed: bool, depth: int
         yield from _scalar(shape, value, path)
 
 
-def _structure(
-    shape: StructureShape, value: Any, path: str, *, closed: bool, depth: int
-) -> Iterator[str]:
+def _structure(shape: StructureShape, value: Any, path: str, *, closed: bool, depth: int) -> Iterator[str]:
     if shape.is_document_type:
         return
     prefix = f"{path}." if path else ""
@@ -88,9 +86,7 @@ def _structure(
     for name in given:
         member = shape.members.get(name)
         if member is not None:
-            yield from _violations(
-                member, value[name], f"{prefix}{name}", closed=closed, depth=depth + 1
-            )
+            yield from _violations(member, value[name], f"{prefix}{name}", closed=closed, depth=depth + 1)
         elif closed:
             yield f"Value at '{prefix}{name}' failed to satisfy constraint: Member is not known"
 

@@ -90,9 +90,7 @@ class Storage:
             file = self._single(location)
             if file is not None:
                 return [file]
-        folder = (
-            location.key if not location.key or location.key.endswith("/") else f"{location.key}/"
-        )
+        folder = location.key if not location.key or location.key.endswith("/") else f"{location.key}/"
         return [
             InputFile(Location(location.bucket, key), key.removeprefix(folder), size)
             for key, size in self._listed(location.bucket, folder)
@@ -151,9 +149,7 @@ class Storage:
 class Upload:
     """An object written piece by piece; nothing is visible before `close`."""
 
-    def __init__(
-        self, storage: Storage, s3: "S3Client", location: Location, kms_key: str | None
-    ) -> None:
+    def __init__(self, storage: Storage, s3: "S3Client", location: Location, kms_key: str | None) -> None:
         self._storage = storage
         self._s3 = s3
         self._location = location
@@ -196,14 +192,10 @@ class Upload:
         self._pending, self._size = [], 0
         try:
             if self._id is None:
-                begun = self._s3.create_multipart_upload(
-                    **self._where(), **_encryption(self._kms_key)
-                )
+                begun = self._s3.create_multipart_upload(**self._where(), **_encryption(self._kms_key))
                 self._id = begun["UploadId"]
             number = len(self._parts) + 1
-            sent = self._s3.upload_part(
-                **self._where(), UploadId=self._id, PartNumber=number, Body=body
-            )
+            sent = self._s3.upload_part(**self._where(), UploadId=self._id, PartNumber=number, Body=body)
         except (ClientError, BotoCoreError) as error:
             raise _explained(error, self._location) from error
         self._parts.append({"PartNumber": number, "ETag": sent["ETag"]})
@@ -223,8 +215,7 @@ def _code(error: ClientError) -> str:
 def denied(location: Location) -> StorageError:
     """Return the refusal that a role without rights on a bucket gets."""
     return StorageError(
-        f"Access denied to {location}. "
-        "Check that the service role may read, list and write the bucket."
+        f"Access denied to {location}. Check that the service role may read, list and write the bucket."
     )
 
 

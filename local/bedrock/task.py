@@ -78,9 +78,7 @@ def _without_schema(text: str) -> tuple[str, Mapping[str, Any] | None]:
             value, end = decoder.raw_decode(text, brace.start())
         except (json.JSONDecodeError, RecursionError):
             continue
-        if isinstance(value, dict) and (
-            isinstance(value.get("properties"), dict) or _is_typed(value)
-        ):
+        if isinstance(value, dict) and (isinstance(value.get("properties"), dict) or _is_typed(value)):
             return text[: brace.start()] + "\n" + text[end:], value
     return text, None
 

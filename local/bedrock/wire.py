@@ -34,9 +34,7 @@ OPERATIONS: Final = {
     "bedrock-runtime": ("ApplyGuardrail", "Converse", "CountTokens", "InvokeModel"),
 }
 
-_CREDENTIAL = re.compile(
-    r"AWS4-HMAC-SHA256 Credential=([^/]+)/\d{8}/([a-z0-9-]+)/[a-z-]+/aws4_request"
-)
+_CREDENTIAL = re.compile(r"AWS4-HMAC-SHA256 Credential=([^/]+)/\d{8}/([a-z0-9-]+)/[a-z-]+/aws4_request")
 
 
 @dataclass(frozen=True)
@@ -75,9 +73,7 @@ def _routes() -> tuple[tuple[str, re.Pattern[str], OperationModel], ...]:
         for name in names:
             model = shapes.service(service).operation_model(name)
             # A label is one path segment; an ARN in it arrives with its slashes encoded.
-            pattern = re.sub(
-                r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", re.escape(model.http["requestUri"])
-            )
+            pattern = re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", re.escape(model.http["requestUri"]))
             routes.append((model.http["method"], re.compile(pattern), model))
     return tuple(routes)
 
@@ -124,9 +120,7 @@ def parse(
         parameters |= _json_members(shape, body)
     shapes.require_valid(shape, parameters)
     if payload is not None and len(body) > shape.members[payload].metadata.get("max", len(body)):
-        raise invalid(
-            f"The request body is larger than {shape.members[payload].metadata['max']} bytes"
-        )
+        raise invalid(f"The request body is larger than {shape.members[payload].metadata['max']} bytes")
     return Call(model.name, parameters, body if payload is not None else b"", caller)
 
 
@@ -152,9 +146,7 @@ def _located(
 def _from_text(member: Shape, text: str, name: str) -> Any:
     if member.type_name in {"integer", "long"}:
         if not re.fullmatch(r"[+-]?\d{1,18}", text):
-            raise ApiError(
-                "SerializationException", f"Value '{text[:100]}' at '{name}' is no integer"
-            )
+            raise ApiError("SerializationException", f"Value '{text[:100]}' at '{name}' is no integer")
         return int(text)
     if member.type_name == "timestamp":
         parse_time(text, name)
@@ -166,9 +158,7 @@ def parse_time(text: str, name: str) -> datetime:
     try:
         instant = datetime.fromisoformat(text)
     except ValueError as error:
-        raise ApiError(
-            "SerializationException", f"Value '{text[:100]}' at '{name}' is no time"
-        ) from error
+        raise ApiError("SerializationException", f"Value '{text[:100]}' at '{name}' is no time") from error
     if instant.tzinfo is None:
         raise ApiError("SerializationException", f"Value '{text[:100]}' at '{name}' has no offset")
     return instant.astimezone(UTC)

@@ -81,15 +81,11 @@ def read_embedding(body: dict[str, Any], model: Model) -> EmbeddingRequest:
             f"400 Bad Request: Too many input tokens. Max input tokens: {_MOST_EMBEDDED_TOKENS}, "
             f"request input token count: {tokens} "
         )
-    return EmbeddingRequest(
-        request.inputText, request.dimensions, request.normalize, request.embeddingTypes
-    )
+    return EmbeddingRequest(request.inputText, request.dimensions, request.normalize, request.embeddingTypes)
 
 
 def write_embedding(request: EmbeddingRequest, input_tokens: int) -> dict[str, Any]:
-    vector = embeddings.embed(
-        request.text, dimensions=request.dimensions, normalize=request.normalize
-    )
+    vector = embeddings.embed(request.text, dimensions=request.dimensions, normalize=request.normalize)
     by_kind: dict[str, list[float] | list[int]] = {}
     if "float" in request.kinds:
         by_kind["float"] = vector

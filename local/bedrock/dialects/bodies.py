@@ -27,9 +27,7 @@ def _schema_violation(error: ValidationError) -> ApiError:
     problems = error.errors(include_url=False, include_context=True)
     advice = "please reformat your input and try again."
     if len(problems) > 1:
-        return invalid(
-            f"Malformed input request: {len(problems)} schema violations found, {advice}"
-        )
+        return invalid(f"Malformed input request: {len(problems)} schema violations found, {advice}")
     return invalid(f"Malformed input request: {_worded(problems[0])}, {advice}")
 
 

@@ -99,8 +99,7 @@ def _check(request: _Request, model: Model) -> None:
     both = request.temperature is not None and request.top_p is not None
     if both and model.one_of_temperature_and_top_p:
         raise invalid(
-            "`temperature` and `top_p` cannot both be specified for this model. "
-            "Please use only one."
+            "`temperature` and `top_p` cannot both be specified for this model. Please use only one."
         )
     if request.messages[0].role != "user":
         raise invalid('messages: first message must use the "user" role')

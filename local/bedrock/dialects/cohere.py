@@ -37,9 +37,7 @@ class _Request(Body):
 def read(body: dict[str, Any], model: Model) -> Prompt:
     del model
     request = read_model(_Request, body)
-    snippets = [
-        str(document.get("snippet") or document.get("text") or "") for document in request.documents
-    ]
+    snippets = [str(document.get("snippet") or document.get("text") or "") for document in request.documents]
     asked = "\n\n".join([request.message, *filter(None, snippets)])
     return Prompt(
         turns=(

@@ -9,9 +9,7 @@ from local.bedrock.catalog import Model
 from local.bedrock.dialects.bodies import Body, read_model
 from local.bedrock.prompts import Answer, Prompt, Turn
 
-_FRAME = re.compile(
-    r"<\|(?:start_header_id|header_start)\|>(\w+)<\|(?:end_header_id|header_end)\|>"
-)
+_FRAME = re.compile(r"<\|(?:start_header_id|header_start)\|>(\w+)<\|(?:end_header_id|header_end)\|>")
 _SPECIAL = re.compile(r"<\|[a-z_]+\|>|</?s>|\[/?INST\]")
 
 
