@@ -12,8 +12,8 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
-from local.settings import Settings
 
+from local.settings import Settings
 from tests.local.waiting import eventually
 
 ROLE = "arn:aws:iam::000000000000:role/function"

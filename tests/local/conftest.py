@@ -2,9 +2,9 @@ import socket
 from collections.abc import Iterator
 
 import pytest
+
 from local import cloud, settings
 from local.settings import HOST, Settings
-
 from tests.local.aws import Aws
 
 

@@ -76,8 +76,7 @@ class DynamoDB(DynamodbApi):
             if token in self._tokens:
                 if self._tokens[token][1] != body:
                     raise IdempotentParameterMismatchException(
-                        "The request uses the same client token as a previous, but non-identical "
-                        "request"
+                        "The request uses the same client token as a previous, but non-identical request"
                     )
                 return {}
             response = call_moto(context)

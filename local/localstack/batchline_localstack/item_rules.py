@@ -40,7 +40,7 @@ class Write:
 
 
 def check_item(item: Item, index_keys: Sequence[IndexKey]) -> None:
-    """Refuse empty sets and index keys of another type than the table's definition says.
+    """Refuse empty sets, and index keys that are empty or of another type than the table says.
 
     Raises InvalidItemError.
     """
@@ -49,8 +49,16 @@ def check_item(item: Item, index_keys: Sequence[IndexKey]) -> None:
             f"One or more parameter values were invalid: An {SET_NAMES[kind]} set  may not be empty"
         )
     for key in index_keys:
-        if key.attribute in item and key.type not in item[key.attribute]:
-            actual = next(iter(item[key.attribute]))
+        if key.attribute not in item:
+            continue
+        actual, content = next(iter(item[key.attribute].items()))
+        if actual == key.type and not content:
+            raise InvalidItemError(
+                "One or more parameter values are not valid. A value specified for a secondary index "
+                "key is not supported. The AttributeValue for a key attribute cannot contain an empty "
+                f"string value. IndexName: {key.index}, IndexKey: {key.attribute}"
+            )
+        if actual != key.type:
             raise InvalidItemError(
                 "One or more parameter values were invalid: Type mismatch for Index Key "
                 f"{key.attribute} Expected: {key.type} Actual: {actual} IndexName: {key.index}"

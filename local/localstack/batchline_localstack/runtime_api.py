@@ -85,9 +85,7 @@ class RuntimeApi:
     def wait_for_start(self, seconds: float) -> bool:
         """Wait until the process is ready or has said why it can't be; False when time is up."""
         with self._changed:
-            return self._changed.wait_for(
-                lambda: self.ready or self.init_error is not None, timeout=seconds
-            )
+            return self._changed.wait_for(lambda: self.ready or self.init_error is not None, timeout=seconds)
 
     def wait_for_answer(self, seconds: float) -> Answer | None:
         """Wait for the answer to the event offered; None when time is up."""
@@ -174,9 +172,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.rfile.readline()
         return b"".join(parts)
 
-    def _reply(
-        self, status: HTTPStatus, body: bytes = b"", headers: dict[str, str] | None = None
-    ) -> None:
+    def _reply(self, status: HTTPStatus, body: bytes = b"", headers: dict[str, str] | None = None) -> None:
         self.send_response(status)
         for name, value in (headers or {}).items():
             self.send_header(name, value)

@@ -54,9 +54,7 @@ def install() -> None:
                 self.value = item_rules.canonical_number(self.value)
 
     @patch(FuncSize.expr)
-    def size_of_what_is_there(
-        expr: Callable[..., int], self: FuncSize, item: Item | None
-    ) -> int | None:
+    def size_of_what_is_there(expr: Callable[..., int], self: FuncSize, item: Item | None) -> int | None:
         return None if self.attr.get_type(item) is None else expr(self, item)
 
 
@@ -179,9 +177,7 @@ def undone_on_error(places: Sequence[tuple[Table, Key]]) -> Iterator[None]:
     """Put items and streams back as they were if the block does not reach its end."""
     items = [(table, key, copy.deepcopy(table.get_item(*key))) for table, key in places]
     streams = [
-        (table.stream_shard, len(table.stream_shard.items))
-        for table, _ in places
-        if table.stream_shard
+        (table.stream_shard, len(table.stream_shard.items)) for table, _ in places if table.stream_shard
     ]
     done = False
     try:
@@ -197,9 +193,7 @@ def undone_on_error(places: Sequence[tuple[Table, Key]]) -> Iterator[None]:
 
 def _restore(table: Table, key: Key, item: Item | None) -> None:
     hash_key, range_key = key
-    holder, name = (
-        (table.items, hash_key) if range_key is None else (table.items[hash_key], range_key)
-    )
+    holder, name = (table.items, hash_key) if range_key is None else (table.items[hash_key], range_key)
     if item is None:
         holder.pop(name, None)
     else:
