@@ -1,0 +1,60 @@
+# Everything runs in .venv and .local, which `make` fills by itself. See `make help`.
+.DEFAULT_GOAL := help
+.SUFFIXES:
+BIN := .venv/bin
+LOCKS := development layer localstack runtime sam bootstrap
+
+# What leads to a real account, or to another local cloud, must be asked for: see `make test`.
+export SAM_CLI_TELEMETRY := 0
+export AWS_EC2_METADATA_DISABLED := true
+
+.PHONY: help
+help: ## Show this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+
+.PHONY: demo
+demo: .venv/.installed ## Run the samples through the whole of Batchline on this machine
+	@$(BIN)/batchline local up
+	@$(BIN)/batchline local deploy
+	@$(BIN)/batchline --local demo
+
+.PHONY: down
+down: .venv/.installed ## Stop the local cloud and forget its data
+	@$(BIN)/batchline local down
+
+.PHONY: test
+test: check ## Run every check and every test, the ones on LocalStack included
+	$(BIN)/pytest tests/unit tests/integration tests/faults
+	$(BIN)/pytest tests/local tests/e2e
+
+.PHONY: check
+check: .venv/.installed ## Lint, types, import rules, the template
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/python -m local validate
+
+.PHONY: unit
+unit: .venv/.installed ## Run the fast tests only
+	$(BIN)/pytest tests/unit tests/integration
+
+.PHONY: format
+format: .venv/.installed ## Format the code
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+.PHONY: lock
+lock: .venv/.installed ## Refresh requirements/*.txt from requirements/*.in
+	for name in $(LOCKS); do \
+	  $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --python $(BIN)/python --no-emit-index-url \
+	    --no-header --no-annotate --output-file requirements/$$name.txt requirements/$$name.in \
+	    $$(case $$name in layer|bootstrap) echo --constraint requirements/development.txt;; esac) || exit 1; \
+	done
+
+.PHONY: clean
+clean: ## Delete what make has installed and built
+	rm -rf .venv .local .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+
+.venv/.installed: requirements/development.txt requirements/bootstrap.txt pyproject.toml local/install.sh
+	@local/install.sh
