@@ -4,6 +4,7 @@ import json
 import re
 import tomllib
 from collections.abc import Iterator
+from operator import attrgetter
 from typing import Any
 from urllib.parse import unquote_plus
 
@@ -26,7 +27,7 @@ SOURCES = {
 }
 
 ENDPOINTS = {"AWS_ENDPOINT_URL_BEDROCK", "AWS_ENDPOINT_URL_BEDROCK_RUNTIME"}
-REACHES_BEDROCK = {"Submit", "Invoke", "Collect", "Reconcile"}
+REACHES_BEDROCK = {"Submit", "Invoke", "Collect"}
 
 # These actions know no resources, so IAM demands "*".
 WITHOUT_RESOURCE = {"bedrock:ListModelInvocationJobs"}
@@ -80,9 +81,7 @@ def granted(function: str, service: str) -> set[str]:
 
 def names(function: str, suffix: str) -> set[str]:
     return {
-        variable["Ref"]
-        for name, variable in template.environment(function).items()
-        if name.endswith(suffix)
+        variable["Ref"] for name, variable in template.environment(function).items() if name.endswith(suffix)
     }
 
 
@@ -143,10 +142,14 @@ def test_no_statement_is_wider_than_its_action_needs(function: str) -> None:
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 @pytest.mark.parametrize(("service", "suffix"), [("sqs", "_QUEUE"), ("dynamodb", "_TABLE")])
-def test_a_function_may_use_what_it_knows_and_nothing_else(
-    function: str, service: str, suffix: str
-) -> None:
+def test_a_function_may_use_what_it_knows_and_nothing_else(function: str, service: str, suffix: str) -> None:
     assert granted(function, service) == names(function, suffix)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_only_functions_that_call_bedrock_may(function: str) -> None:
+    actions = {one for statement in statements(function) for one in listed(statement["Action"])}
+    assert any(one.startswith("bedrock:") for one in actions) == (function in REACHES_BEDROCK)
 
 
 @pytest.mark.parametrize("function", sorted({name for name in FUNCTIONS if name != "Chunk"}))
@@ -165,9 +168,7 @@ def test_bedrock_gets_the_role_and_nobody_else() -> None:
     assert [function for function, _ in passing] == ["Submit"]
     statement = passing[0][1]
     assert statement["Resource"] == {"Fn::GetAtt": ["BedrockRole", "Arn"]}
-    assert statement["Condition"] == {
-        "StringEquals": {"iam:PassedToService": "bedrock.amazonaws.com"}
-    }
+    assert statement["Condition"] == {"StringEquals": {"iam:PassedToService": "bedrock.amazonaws.com"}}
 
 
 # --- queues
@@ -302,9 +303,7 @@ def test_samconfig_sets_parameters_that_exist() -> None:
     assert [one["Architecture"] for one in given] == ["x86_64", "x86_64"]
     for one in given:
         assert set(one) <= set(parameters)
-        assert re.fullmatch(
-            parameters["BedrockEndpoint"]["AllowedPattern"], one.get("BedrockEndpoint", "")
-        )
+        assert re.fullmatch(parameters["BedrockEndpoint"]["AllowedPattern"], one.get("BedrockEndpoint", ""))
 
 
 def test_the_layer_is_built_from_the_lock() -> None:
@@ -321,7 +320,7 @@ def event(name: str) -> Any:
     return json.loads((template.REPOSITORY / "events" / name).read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("path", sorted((template.REPOSITORY / "events").iterdir()), ids=str)
+@pytest.mark.parametrize("path", sorted((template.REPOSITORY / "events").iterdir()), ids=attrgetter("name"))
 def test_an_event_comes_from_a_source_of_its_function(path: Any) -> None:
     found = event(path.name)
     function = path.stem.split("-")[0].capitalize()
