@@ -19,6 +19,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--manual-clock", action="store_true", default=None, help="time moves only on request"
     )
+    parser.add_argument("--scenario", help="YAML file of faults, limits and guardrails")
+    parser.add_argument("--model-endpoint", help="URL of an OpenAI-compatible server, up to /v1")
+    parser.add_argument("--model-name", help="the model to ask that server for")
+    parser.add_argument("--model-concurrency", type=int, help="requests to it at a time (4)")
     parser.add_argument("--seed", type=int, help="seed of the faults (0)")
     parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
     options = vars(parser.parse_args(argv))

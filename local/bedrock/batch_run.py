@@ -141,7 +141,7 @@ class BatchRun:
         body = dict(record.model_input)
         if self._job.invocation_type == "Converse":
             return inference.converse_record(self._model, body, self._writer, distortion)
-        return inference.invoke(self._model, body, self._writer, distortion)
+        return inference.invoke_record(self._model, body, self._writer, distortion)
 
     def _count(self, outcome: Outcome | None) -> None:
         if outcome is None:

@@ -49,6 +49,7 @@ class Model(BaseModel):
     one_of_temperature_and_top_p: bool
     count_tokens: bool
     tiers: bool
+    latency_optimized: bool = False
 
     def arn(self, region: str) -> str:
         return f"arn:aws:bedrock:{region}::foundation-model/{self.model_id}"

@@ -13,7 +13,8 @@ from local.bedrock.clock import Clock
 from local.bedrock.errors import ApiError, invalid, not_found
 from local.bedrock.jobs import TERMINAL, Job, JobStore, Status, new_id
 from local.bedrock.lifecycle import Runner
-from local.bedrock.wire import Call, Caller, parse_time
+from local.bedrock.throttle import Meter
+from local.bedrock.wire import Call, Caller, Reply, parse_time, render
 
 _MOST_TAGS = 50
 _DEFAULT_PAGE = 100
@@ -23,10 +24,11 @@ _TERMINAL_OR_STOPPING = TERMINAL | {Status.STOPPING}
 class ControlPlane:
     """Handlers by operation name: each takes a checked Call and returns its answer's members."""
 
-    def __init__(self, store: JobStore, runner: Runner, clock: Clock) -> None:
+    def __init__(self, store: JobStore, runner: Runner, clock: Clock, meter: Meter) -> None:
         self._store = store
         self._runner = runner
         self._clock = clock
+        self._meter = meter
         self._entropy = random.SystemRandom()
         self.handlers: Mapping[str, Callable[[Call], dict[str, Any]]] = {
             "CreateModelInvocationJob": self.create_job,
@@ -41,6 +43,13 @@ class ControlPlane:
             "TagResource": self.tag,
             "UntagResource": self.untag,
         }
+
+    def answer(self, call: Call) -> Reply:
+        """Answer one call; ThrottlingException above the operation's rate, where one is set."""
+        rate = self._runner.limits.control_requests_per_minute
+        if rate is not None:
+            self._meter.begin((call.caller, call.operation), 0, requests_limit=rate, tokens_limit=None)
+        return render(self.handlers[call.operation](call))
 
     def create_job(self, call: Call) -> dict[str, Any]:
         request = dict(call.parameters)

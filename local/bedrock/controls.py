@@ -1,6 +1,7 @@
 """The emulator's own endpoints below /_emulator: what AWS has no call for.
 
-GET health · GET/PUT faults · GET/PUT limits · GET clock · POST clock/advance · POST reset
+GET health · GET/PUT faults · GET/PUT limits · PUT guardrails/{id} · GET clock ·
+POST clock/advance · POST reset
 """
 
 from typing import Any
@@ -13,6 +14,7 @@ from starlette.routing import Route
 from local.bedrock import wire
 from local.bedrock.emulator import Emulator
 from local.bedrock.faults import Faults
+from local.bedrock.guardrails import Guardrail
 from local.bedrock.limits import Limits
 
 
@@ -56,6 +58,14 @@ async def _put_limits(request: Request) -> JSONResponse:
     return JSONResponse(limits.model_dump(mode="json"))
 
 
+async def _put_guardrail(request: Request) -> JSONResponse:
+    guardrail = await _parsed(Guardrail, request)
+    if isinstance(guardrail, JSONResponse):
+        return guardrail
+    _emulator(request).guardrails.define(request.path_params["guardrail_id"], guardrail)
+    return JSONResponse(guardrail.model_dump(mode="json"))
+
+
 async def _get_clock(request: Request) -> JSONResponse:
     clock = _emulator(request).clock
     return JSONResponse({"now": wire.iso(clock.now()), "manual": clock.manual})
@@ -70,10 +80,7 @@ async def _advance(request: Request) -> JSONResponse:
 
 
 async def _reset(request: Request) -> JSONResponse:
-    emulator = _emulator(request)
-    emulator.store.clear()
-    emulator.faults.replace(Faults(seed=emulator.settings.seed))
-    emulator.runner.limits = Limits()
+    _emulator(request).reset()
     return JSONResponse({"status": "ok"})
 
 
@@ -93,5 +100,6 @@ ROUTES = [
     Route("/limits", _put_limits, methods=["PUT"]),
     Route("/clock", _get_clock, methods=["GET"]),
     Route("/clock/advance", _advance, methods=["POST"]),
+    Route("/guardrails/{guardrail_id}", _put_guardrail, methods=["PUT"]),
     Route("/reset", _reset, methods=["POST"]),
 ]

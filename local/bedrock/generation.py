@@ -1,7 +1,7 @@
 """From a prompt to a finished answer: a writer proposes text, limits and stop sequences end it."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import orjson
@@ -14,10 +14,20 @@ from local.bedrock.tokens import TokenCounter
 TOKENS_PER_TURN = 4
 
 
+@dataclass(frozen=True)
+class Draft:
+    """What a writer wrote. A real model also knows its own token counts and whether it was cut."""
+
+    text: str
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cut: bool = False
+
+
 class Writer(Protocol):
     """Proposes an answer; the extractive writer and a real model behind an endpoint are the two."""
 
-    def write(self, prompt: Prompt) -> str: ...
+    def write(self, prompt: Prompt) -> Draft: ...
 
     def fill(self, prompt: Prompt, schema: Mapping[str, Any]) -> Any: ...
 
@@ -37,30 +47,30 @@ def generate(
     input_tokens = count_input(prompt, counter)
     if prompt.tool is not None:
         return _call_tool(prompt, writer, counter, input_tokens)
-    text = writer.write(prompt)
+    draft = writer.write(prompt)
+    if distortion is not None:
+        draft, prompt = _distorted(draft, prompt, distortion, counter)
+    if draft.input_tokens is not None:
+        input_tokens = draft.input_tokens
+    written = counter.count(draft.text) if draft.output_tokens is None else draft.output_tokens
+    if found := _first_stop(draft.text, prompt.stop_sequences):
+        kept = draft.text[: draft.text.index(found)]
+        return Answer(kept, "stop_sequence", input_tokens, counter.count(kept), stop_sequence=found)
+    if draft.cut:
+        return Answer(draft.text, "max_tokens", input_tokens, written)
+    if written > prompt.max_tokens:
+        kept = counter.cut(draft.text, prompt.max_tokens)
+        return Answer(kept, "max_tokens", input_tokens, prompt.max_tokens)
+    return Answer(draft.text, "end_turn", input_tokens, written)
+
+
+def _distorted(
+    draft: Draft, prompt: Prompt, distortion: Distortion, counter: TokenCounter
+) -> tuple[Draft, Prompt]:
     if distortion is Distortion.MALFORMED:
-        text = _malformed(text)
-    if distortion is Distortion.TRUNCATED:
-        prompt = replace(prompt, max_tokens=max(1, min(prompt.max_tokens, counter.count(text) // 2)))
-    answer = Answer(text, "end_turn", input_tokens, counter.count(text))
-    if found := _first_stop(text, prompt.stop_sequences):
-        kept = text[: text.index(found)]
-        answer = replace(
-            answer,
-            text=kept,
-            stop_reason="stop_sequence",
-            stop_sequence=found,
-            output_tokens=counter.count(kept),
-        )
-    if answer.output_tokens > prompt.max_tokens:
-        return replace(
-            answer,
-            text=counter.cut(answer.text, prompt.max_tokens),
-            stop_reason="max_tokens",
-            stop_sequence=None,
-            output_tokens=prompt.max_tokens,
-        )
-    return answer
+        return Draft(_malformed(draft.text), draft.input_tokens), prompt
+    half = max(1, min(prompt.max_tokens, counter.count(draft.text) // 2))
+    return Draft(draft.text, draft.input_tokens), replace(prompt, max_tokens=half)
 
 
 def _call_tool(prompt: Prompt, writer: Writer, counter: TokenCounter, input_tokens: int) -> Answer:

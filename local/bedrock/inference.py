@@ -7,10 +7,10 @@ from typing import Any
 
 from local.bedrock import converse, generation
 from local.bedrock.catalog import Model
-from local.bedrock.dialects import DIALECTS, EmbeddingDialect
+from local.bedrock.dialects import DIALECTS, Dialect, EmbeddingDialect
 from local.bedrock.faults import Distortion
 from local.bedrock.generation import Writer
-from local.bedrock.prompts import Answer, Prompt
+from local.bedrock.prompts import Answer, EmbeddingRequest, Prompt
 from local.bedrock.tokens import TokenCounter
 
 
@@ -24,44 +24,59 @@ class Outcome:
 
 
 @functools.cache
-def counter(family: str) -> TokenCounter:
+def _counter(family: str) -> TokenCounter:
     return TokenCounter(family)
 
 
-def invoke(
+def read_body(model: Model, body: dict[str, Any]) -> Prompt | EmbeddingRequest:
+    """Read an InvokeModel body in the model's own dialect; ApiError where it is malformed."""
+    return DIALECTS[model.dialect].read(body, model)
+
+
+def write_body(model: Model, answer: Answer) -> dict[str, Any]:
+    """Write an answer in the model's own dialect."""
+    dialect = DIALECTS[model.dialect]
+    if not isinstance(dialect, Dialect):
+        raise TypeError(f"{model.model_id} writes no text")
+    return dialect.write(answer, model)
+
+
+def write_embedding(model: Model, request: EmbeddingRequest, input_tokens: int) -> dict[str, Any]:
+    """Embed a text and write its vector in the model's own dialect."""
+    dialect = DIALECTS[model.dialect]
+    if not isinstance(dialect, EmbeddingDialect):
+        raise TypeError(f"{model.model_id} embeds no text")
+    return dialect.write(request, input_tokens)
+
+
+def input_tokens(model: Model, request: Prompt | EmbeddingRequest) -> int:
+    """Return the tokens that a request is metered at before it is answered."""
+    if isinstance(request, EmbeddingRequest):
+        return _counter(model.tokens).count(request.text)
+    return generation.count_input(request, _counter(model.tokens))
+
+
+def answer(model: Model, prompt: Prompt, writer: Writer, distortion: Distortion | None = None) -> Answer:
+    """Answer a prompt; ApiError where a real model behind the writer fails."""
+    return generation.generate(prompt, writer, _counter(model.tokens), distortion)
+
+
+def invoke_record(
     model: Model, body: dict[str, Any], writer: Writer, distortion: Distortion | None = None
 ) -> Outcome:
-    """Answer an InvokeModel body in the model's own dialect; ApiError where it is malformed."""
-    dialect = DIALECTS[model.dialect]
-    tokens = counter(model.tokens)
-    if isinstance(dialect, EmbeddingDialect):
-        request = dialect.read(body, model)
-        count = tokens.count(request.text)
-        return Outcome(dialect.write(request, count), count, 0)
-    answer = generation.generate(dialect.read(body, model), writer, tokens, distortion)
-    return Outcome(dialect.write(answer, model), answer.input_tokens, answer.output_tokens)
-
-
-def invoke_input_tokens(model: Model, body: dict[str, Any]) -> int:
-    """Return the input tokens of an InvokeModel body without answering it."""
-    dialect = DIALECTS[model.dialect]
-    tokens = counter(model.tokens)
-    if isinstance(dialect, EmbeddingDialect):
-        return tokens.count(dialect.read(body, model).text)
-    return generation.count_input(dialect.read(body, model), tokens)
-
-
-def converse_answer(
-    model: Model, prompt: Prompt, writer: Writer, distortion: Distortion | None = None
-) -> Answer:
-    """Answer a prompt that `converse.read` has taken from its request."""
-    return generation.generate(prompt, writer, counter(model.tokens), distortion)
+    """Answer one record of an InvokeModel batch job; ApiError becomes the record's error."""
+    request = read_body(model, body)
+    if isinstance(request, EmbeddingRequest):
+        tokens = input_tokens(model, request)
+        return Outcome(write_embedding(model, request, tokens), tokens, 0)
+    made = answer(model, request, writer, distortion)
+    return Outcome(write_body(model, made), made.input_tokens, made.output_tokens)
 
 
 def converse_record(
     model: Model, body: Mapping[str, Any], writer: Writer, distortion: Distortion | None = None
 ) -> Outcome:
-    """Answer one record of a Converse batch job."""
+    """Answer one record of a Converse batch job; ApiError becomes the record's error."""
     converse.check_record(body)
-    answer = converse_answer(model, converse.read(body, model), writer, distortion)
-    return Outcome(converse.write(answer, latency_ms=None), answer.input_tokens, answer.output_tokens)
+    made = answer(model, converse.read(body, model), writer, distortion)
+    return Outcome(converse.write(made, latency_ms=None), made.input_tokens, made.output_tokens)

@@ -68,7 +68,7 @@ async def _answer(request: Request, emulator: Emulator) -> wire.Reply:
     if (fault := emulator.faults.api_error(call.operation)) is not None:
         raise fault
     if call.operation in emulator.control_plane.handlers:
-        return wire.render(emulator.control_plane.handlers[call.operation](call))
+        return emulator.control_plane.answer(call)
     return await asyncio.to_thread(emulator.runtime.handlers[call.operation], call)
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from local.bedrock.faults import Faults
+
 DEFAULT_AWS_ENDPOINT = "http://127.0.0.1:4566"
 
 
@@ -31,7 +33,8 @@ class Settings(BaseSettings):
     manual_clock: bool = False
     seed: int = 0
     scenario: Path | None = None
+    faults: Faults | None = None
     model_endpoint: str | None = None
-    model_name: str | None = None
+    model_name: str = "default"
     model_concurrency: int = Field(default=4, ge=1, le=256)
     model_timeout: float = Field(default=120, gt=0)
