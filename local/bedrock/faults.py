@@ -83,6 +83,14 @@ class Faults(BaseModel):
         """Return the plan for a job, which is no fault at all if its name is not meant."""
         return self if self.only_jobs in name else Faults(seed=self.seed)
 
+    def records_until_end(self, total: int) -> int:
+        """Return after how many records a job ends early; more than `total` where it does not.
+
+        A job that fails does so half way.
+        """
+        shares = [0.5 if self.fail_jobs is not None else None, self.stop_at, self.complete_only]
+        return min((int(share * total) for share in shares if share is not None), default=total + 1)
+
     def record_error(self, record_id: str) -> dict[str, object] | None:
         """Return the `error` of an output line, or None where the record shall be answered."""
         if not self._hits("error", record_id, self.record_errors):

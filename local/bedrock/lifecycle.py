@@ -11,7 +11,7 @@ from local.bedrock import catalog, records
 from local.bedrock.batch_run import BatchRun
 from local.bedrock.clock import Clock
 from local.bedrock.events import Publisher
-from local.bedrock.faults import FaultBoard
+from local.bedrock.faults import FaultBoard, Faults
 from local.bedrock.generation import Writer
 from local.bedrock.jobs import TERMINAL, Counters, Job, JobStore, Status
 from local.bedrock.limits import Limits
@@ -22,6 +22,7 @@ _log = logging.getLogger(__name__)
 _STRIDE: Final = 500
 # "While a job is in progress, the counters might be delayed by up to 1 minute."
 _COUNTER_LAG: Final = timedelta(minutes=1)
+_OUT_OF_TIME: Final = "The job timed out before every record was processed."
 
 
 @dataclass(frozen=True)
@@ -146,38 +147,35 @@ class Runner:
         """Process records until they or the time are used up; return the state to end in."""
         job = self._store[job_id]
         plan = self._faults.plan.for_job(job.name)
-        self._show(job_id, Counters(total=run.counters.total))
+        total = run.counters.total
+        until = plan.records_until_end(total)
+        self._show(job_id, Counters(total=total))
         shown_at = self._clock.now()
         more = True
         while more:
-            most = _STRIDE
-            if plan.complete_only is not None:
-                left = int(plan.complete_only * run.counters.total) - run.counters.processed
-                if left <= 0:
-                    return (
-                        Status.PARTIALLY_COMPLETED,
-                        "The job timed out before every record was processed.",
-                    )
-                most = min(most, left)
-            if plan.fail_jobs is not None and run.counters.processed:
-                return Status.FAILED, plan.fail_jobs
+            most = min(_STRIDE, until - run.counters.processed)
+            if most <= 0:
+                return self._end_early(job_id, plan)
             more = await asyncio.to_thread(run.step, most)
             if plan.seconds_per_record:
                 await self._clock.sleep(most * plan.seconds_per_record)
             if job_id not in self._store or self._store[job_id].status is Status.STOPPING:
                 return Status.STOPPED, ""
-            if self._clock.now() >= job.expires and more:
-                return (
-                    Status.PARTIALLY_COMPLETED,
-                    "The job timed out before every record was processed.",
-                )
-            if plan.stop_at is not None and run.counters.processed >= plan.stop_at * run.counters.total:
-                self._move(job_id, Status.STOPPING)
-                return Status.STOPPED, ""
+            if more and self._clock.now() >= job.expires:
+                return Status.PARTIALLY_COMPLETED, _OUT_OF_TIME
             if self._clock.now() - shown_at >= _COUNTER_LAG:
                 self._show(job_id, run.counters)
                 shown_at = self._clock.now()
         return Status.COMPLETED, ""
+
+    def _end_early(self, job_id: str, plan: Faults) -> tuple[Status, str]:
+        """End a job before its last record, as its faults say."""
+        if plan.fail_jobs is not None:
+            raise records.Rejected(plan.fail_jobs)
+        if plan.stop_at is not None:
+            self._move(job_id, Status.STOPPING)
+            return Status.STOPPED, ""
+        return Status.PARTIALLY_COMPLETED, _OUT_OF_TIME
 
     def _show(self, job_id: str, counters: Counters) -> None:
         if job_id in self._store:
