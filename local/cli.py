@@ -11,7 +11,6 @@ from typing import Annotated
 import typer
 
 from local import cloud, deployment, settings
-from local.bedrock import __main__ as emulator
 from local.errors import LocalCloudError
 
 app = typer.Typer(
@@ -96,6 +95,9 @@ def bedrock(
     port: Annotated[int, typer.Option(help="Where it listens on 127.0.0.1.")] = 4567,
 ) -> None:
     """Run the Bedrock emulator alone, in the foreground."""
+    # Loaded only here: a web server's imports would slow down every other command.
+    from local.bedrock import __main__ as emulator  # noqa: PLC0415
+
     emulator.main(["--port", str(port)])
 
 

@@ -17,6 +17,8 @@ from pydantic import BaseModel, ConfigDict
 
 PROC = Path("/proc")
 POLL_S = 0.05
+# What its children may take to see that their parent has gone.
+ORPHANS_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,8 @@ def stop(record: Record, *, seconds: float) -> None:
         return
     ours = family(record.pid, processes)
     _signal(ours[:1], signal.SIGTERM)
-    wait_until(lambda: not _running(ours), seconds)
+    wait_until(lambda: not _running(ours[:1]), seconds)
+    wait_until(lambda: not _running(ours), ORPHANS_S)
     _signal(_running(ours), signal.SIGKILL)
     wait_until(lambda: not _running(ours), seconds)
 
