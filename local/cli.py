@@ -90,6 +90,13 @@ def deploy() -> None:
 
 
 @app.command()
+def validate() -> None:
+    """Check the template with AWS SAM and its linter; nothing has to run."""
+    with _plain_errors():
+        deployment.validate(settings.from_environment(), tell=typer.echo)
+
+
+@app.command()
 def bedrock(
     *,
     port: Annotated[int, typer.Option(help="Where it listens on 127.0.0.1.")] = 4567,

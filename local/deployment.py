@@ -92,6 +92,14 @@ def deploy(settings: Settings, *, tell: Tell = print) -> None:
     tell(f"Deployed {config.stack_name} ({time.monotonic() - began:.1f} s)")
 
 
+def validate(settings: Settings, *, tell: Tell = print) -> None:
+    """Check the template as AWS would read it. Raises LocalCloudError with sam's own words."""
+    if environments.ensure(environments.sam(settings)):
+        tell("Installed sam.")
+    _sam(settings, "validate", "--lint")
+    tell("template.yaml is valid.")
+
+
 def sam_config(path: Path) -> SamConfig:
     """Read the environment `local` of samconfig.toml."""
     tables: dict[str, Any] = tomllib.loads(path.read_text())[CONFIG_ENV]
