@@ -7,13 +7,16 @@ import re
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from functools import cached_property
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self, override
 
 import jinja2.meta
 import jsonschema
+import referencing
 import yaml
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from referencing.exceptions import Unresolvable
+from referencing.jsonschema import DRAFT202012
 
 from batchline import catalog
 from batchline.errors import Code, Refused
@@ -22,11 +25,43 @@ from batchline.models import Frozen
 
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 MAX_FILE_BYTES: Final = 100_000
+MAX_DEPTH: Final = 50  # of a file's nesting; Python's own limit on recursion lies far above
 VARIABLES: Final = ("text", "document", "chunk", "row")
+# What Bedrock takes as a model's id or ARN.
+MODEL: Final = r"^[A-Za-z0-9][A-Za-z0-9.:/_-]*$"
 
-TEMPLATES: Final = ImmutableSandboxedEnvironment(
-    undefined=jinja2.StrictUndefined, keep_trailing_newline=False, autoescape=False
-)
+
+class _Templates(ImmutableSandboxedEnvironment):
+    """Jinja2, but a name after a dot is a column first: a table may have one called `items`."""
+
+    @override
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        if isinstance(obj, Mapping) and attribute in obj:
+            return obj[attribute]
+        return super().getattr(obj, attribute)
+
+
+TEMPLATES: Final = _Templates(undefined=jinja2.StrictUndefined, keep_trailing_newline=False, autoescape=False)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML with the plain values of JSON: `no` is a word, `2026-01-05` is text, `12:30` is no number."""
+
+
+# Empty first, or the classes of YAML 1.1 would stay; https://yaml.org/spec/1.2.2/#103-core-schema
+_Loader.yaml_implicit_resolvers = {}
+for _tag, _pattern, _first in (
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    ("int", r"[-+]?(?:0|[1-9][0-9]{0,17})", list("-+0123456789")),
+    (
+        "float",
+        r"[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]{1,2})?",
+        list("-+.0123456789"),
+    ),
+    ("merge", r"<<", ["<"]),
+):
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), _first)
 
 _DURATION: Final = re.compile(r"(\d+)\s*(s|m|h)")
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600}
@@ -43,7 +78,19 @@ def _seconds(value: object) -> object:
     return value
 
 
-class Chunk(Frozen):
+class _Part(Frozen):
+    """A part of the file. None of its keys is a yes or no, and `true` is not taken for a 1."""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_not_a_truth_value(cls, value: object) -> object:
+        if isinstance(value, bool):
+            message = f"{str(value).lower()} means nothing here"
+            raise ValueError(message)  # noqa: TRY004 - pydantic reports ValueError with its place
+        return value
+
+
+class Chunk(_Part):
     """How an upload is cut: by tokens, a record per row (CSV, JSONL), or the whole document."""
 
     by: Literal["tokens", "row", "document"] = "tokens"
@@ -58,7 +105,7 @@ class Chunk(Frozen):
         return self
 
 
-class Output(Frozen):
+class Output(_Part):
     """What an answer must look like: a JSON Schema. Without it an answer is text."""
 
     json_schema: dict[str, Any] = Field(alias="schema")
@@ -71,16 +118,37 @@ class Output(Frozen):
         except jsonschema.SchemaError as error:
             message = f"not a JSON Schema: {error.message} at {error.json_path}"
             raise ValueError(message) from error
-        if outside := next((ref for ref in _references(schema) if not ref.startswith("#")), None):
-            message = f"$ref {outside} leads outside the file; put the definition under $defs"
-            raise ValueError(message)
+        _refuse_references(schema)
         return schema
+
+
+_EACH_KIND: Final[tuple[Any, ...]] = (None, True, 0, "", [], {})
+
+
+def _refuse_references(schema: dict[str, Any]) -> None:
+    """Raise ValueError for what is found to be wrong only when an answer is held against the schema."""
+    resolver = referencing.Registry().resolver_with_root(DRAFT202012.create_resource(schema))
+    validator = jsonschema.Draft202012Validator(schema, registry=referencing.Registry())
+    for ref in dict.fromkeys(_references(schema)):
+        if not ref.startswith("#"):
+            message = f"$ref {ref} leads outside the file; put the definition under $defs"
+            raise ValueError(message)
+        try:
+            validator.check_schema(resolver.lookup(ref).contents)
+            for value in _EACH_KIND:
+                validator.evolve(schema={"$ref": ref}).is_valid(value)
+        except (Unresolvable, jsonschema.SchemaError) as error:
+            message = f"$ref {ref} leads to no schema; put the definition under $defs"
+            raise ValueError(message) from error
+        except RecursionError as error:
+            message = f"$ref {ref} leads back to itself without end"
+            raise ValueError(message) from error
 
 
 def _references(schema: object) -> Iterator[str]:
     if isinstance(schema, dict):
         for key, value in schema.items():
-            if key == "$ref" and isinstance(value, str):
+            if key in {"$ref", "$dynamicRef"} and isinstance(value, str):
                 yield value
             yield from _references(value)
     elif isinstance(schema, list):
@@ -88,7 +156,7 @@ def _references(schema: object) -> Iterator[str]:
             yield from _references(value)
 
 
-class Inference(Frozen):
+class Inference(_Part):
     """Parameters of the model, named as Bedrock names them."""
 
     max_tokens: int = Field(default=1024, ge=1)
@@ -97,16 +165,24 @@ class Inference(Frozen):
     stop_sequences: tuple[str, ...] = Field(default=(), max_length=4)
 
 
-class Budget(Frozen):
+class Budget(_Part):
     """What a pipeline may spend, in USD. Above it documents are HELD."""
 
     per_day_usd: Decimal = Field(gt=0)
 
 
-class Pipeline(Frozen):
+class _Misfit(ValueError):
+    """Two keys that do not fit each other; the one at `path` is to be corrected."""
+
+    def __init__(self, message: str, *path: str) -> None:
+        super().__init__(message)
+        self.path = path
+
+
+class Pipeline(_Part):
     """One version of a pipeline, as its file says it."""
 
-    model: str = Field(min_length=1, max_length=2048)
+    model: str = Field(min_length=1, max_length=2048, pattern=MODEL)
     prompt: str = Field(min_length=1)
     system: str | None = None
     output: Output | None = None
@@ -122,10 +198,19 @@ class Pipeline(Frozen):
     @classmethod
     def _prompt_reads_the_document(cls, prompt: str) -> str:
         try:
-            used = jinja2.meta.find_undeclared_variables(TEMPLATES.parse(prompt))
+            TEMPLATES.from_string(prompt)
+            parsed = TEMPLATES.parse(prompt)
+            used = jinja2.meta.find_undeclared_variables(parsed)
         except jinja2.TemplateSyntaxError as error:
             message = f"the template is wrong in its line {error.lineno}: {error.message}"
             raise ValueError(message) from error
+        except (RecursionError, MemoryError, SyntaxError) as error:
+            # A template becomes Python code, and Python nests only so deep.
+            message = "the template is nested too deeply"
+            raise ValueError(message) from error
+        if any(True for _ in jinja2.meta.find_referenced_templates(parsed)):
+            message = "the template includes another one; a prompt stands in one piece"
+            raise ValueError(message)
         if strange := sorted(used - set(VARIABLES)):
             message = f"unknown variable {strange[0]}{did_you_mean(strange[0], VARIABLES)}"
             raise ValueError(message)
@@ -140,16 +225,16 @@ class Pipeline(Frozen):
         uses_row = "row" in jinja2.meta.find_undeclared_variables(TEMPLATES.parse(self.prompt))
         if uses_row and self.chunk.by != "row":
             message = "the prompt uses {{ row }}, which needs `chunk: {by: row}`"
-            raise ValueError(message)
+            raise _Misfit(message, "prompt")
         if self.inference.max_tokens > known.max_output and known.known:
             message = (
                 f"inference.max_tokens is {self.inference.max_tokens}, but {known.base_id} answers "
                 f"at most {known.max_output} tokens"
             )
-            raise ValueError(message)
+            raise _Misfit(message, "inference", "max_tokens")
         if self.too_few == "flex" and not known.flex:
             message = f"too_few: flex needs a model with the flex tier; {known.base_id} has none"
-            raise ValueError(message)
+            raise _Misfit(message, "too_few")
         return self
 
     @cached_property
@@ -164,16 +249,18 @@ class Pipeline(Frozen):
         return json.dumps(self.output.json_schema, ensure_ascii=False, separators=(",", ":"))
 
     def dump(self) -> str:
-        """Write the version as JSON: only what the file says, so that defaults stay defaults."""
+        """Write the version as JSON: only what the file says, so that defaults stay defaults.
+
+        Keys come in the order of the model. Only a schema keeps its own: models answer in it.
+        """
         return json.dumps(
             self.model_dump(mode="json", by_alias=True, exclude_unset=True),
             ensure_ascii=False,
-            sort_keys=True,
         )
 
     @property
     def version(self) -> str:
-        """A hash of what the file says: comments and layout do not count."""
+        """A hash of what the file says: comments, layout and the order of its keys do not count."""
         return hashlib.sha256(self.dump().encode()).hexdigest()[:12]
 
 
@@ -191,18 +278,20 @@ def parse(data: bytes) -> Pipeline:
         raise _invalid(f"the file has {len(data)} bytes; a pipeline file has at most {MAX_FILE_BYTES}")
     try:
         text = data.decode("utf-8-sig")
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        _refuse_unread(text)
+        root = yaml.compose(text, Loader=_Loader)
     except UnicodeDecodeError as error:
-        raise _invalid(f"byte {error.start} is not UTF-8; save the file as UTF-8") from error
+        start = error.start + len(data) - len(error.object)  # the mark at the start is not counted
+        raise _invalid(f"byte {start} is not UTF-8; save the file as UTF-8") from error
     except yaml.YAMLError as error:
-        raise _invalid(_yaml_problem(error)) from error
+        raise _invalid(_yaml_problem(error, text)) from error
     if not isinstance(root, yaml.MappingNode):
         raise _invalid("the file must hold keys and values, such as `model: …` and `prompt: …`")
-    lines = dict(_lines(root, (), set()))
+    lines = dict(_lines(root, ()))
     try:
-        return Pipeline.model_validate(yaml.safe_load(text))
+        return Pipeline.model_validate(yaml.load(text, Loader=_Loader))  # noqa: S506 - a SafeLoader
     except yaml.YAMLError as error:
-        raise _invalid(_yaml_problem(error)) from error
+        raise _invalid(_yaml_problem(error, text)) from error
     except ValidationError as error:
         problems = [_problem(dict(e), lines) for e in error.errors(include_url=False)]
         raise _invalid("; ".join(dict.fromkeys(problems))) from error
@@ -218,39 +307,78 @@ def _invalid(message: str) -> Refused:
     return Refused(Code.PIPELINE_INVALID, f"{message}. Correct the file and upload it again.")
 
 
-def _yaml_problem(error: yaml.YAMLError) -> str:
+def _yaml_problem(error: yaml.YAMLError, text: str) -> str:
+    if isinstance(error, yaml.reader.ReaderError):
+        line = text.count("\n", 0, error.position) + 1
+        return f"line {line}: not YAML: the character U+{error.character:04X} is not allowed"
     mark = getattr(error, "problem_mark", None)
     where = f"line {mark.line + 1}: " if mark else ""
     return f"{where}not YAML: {getattr(error, 'problem', None) or error}"
 
 
+_OPENING: Final = (
+    yaml.BlockMappingStartToken,
+    yaml.BlockSequenceStartToken,
+    yaml.FlowMappingStartToken,
+    yaml.FlowSequenceStartToken,
+)
+_CLOSING: Final = (yaml.BlockEndToken, yaml.FlowMappingEndToken, yaml.FlowSequenceEndToken)
+
+
+def _refuse_unread(text: str) -> None:
+    """Refuse, before anything is built, what YAML has but a pipeline file does not need."""
+    depth = 0
+    for token in yaml.scan(text, Loader=_Loader):
+        line = token.start_mark.line + 1
+        if isinstance(token, yaml.AnchorToken | yaml.AliasToken):
+            raise _invalid(f"line {line}: anchors and aliases are not supported")
+        if isinstance(token, yaml.TagToken):
+            raise _invalid(f"line {line}: tags such as !!str are not supported; quote what is text")
+        depth += isinstance(token, _OPENING) - isinstance(token, _CLOSING)
+        if depth > MAX_DEPTH:
+            raise _invalid(f"line {line}: nested more than {MAX_DEPTH} levels deep")
+
+
 type _Path = tuple[str | int, ...]
 
 
-def _lines(node: yaml.Node, path: _Path, seen: set[int]) -> Iterator[tuple[_Path, int]]:
+def _lines(node: yaml.Node, path: _Path) -> Iterator[tuple[_Path, int]]:
     """Yield the line of every key; refuse what YAML would take in silence."""
-    if id(node) in seen and not isinstance(node, yaml.ScalarNode):
-        raise _invalid(f"line {node.start_mark.line + 1}: anchors and aliases are not supported")
-    seen.add(id(node))
     if isinstance(node, yaml.MappingNode):
         keys: set[str] = set()
         for key, value in node.value:
+            name = _key(key)
             line = key.start_mark.line + 1
-            if key.value in keys:
-                raise _invalid(f"line {line}: {key.value} is given twice")
-            keys.add(key.value)
-            yield (*path, key.value), line
-            yield from _lines(value, (*path, key.value), seen)
+            if name in keys:
+                raise _invalid(f"line {line}: {name} is given twice")
+            keys.add(name)
+            yield (*path, name), line
+            yield from _lines(value, (*path, name))
     elif isinstance(node, yaml.SequenceNode):
         for number, value in enumerate(node.value):
             yield (*path, number), value.start_mark.line + 1
-            yield from _lines(value, (*path, number), seen)
+            yield from _lines(value, (*path, number))
+    elif not node.value.isascii() and any("\ud800" <= one <= "\udfff" for one in node.value):
+        raise _invalid(f"line {node.start_mark.line + 1}: an escape stands for half a character")
+
+
+def _key(node: yaml.Node) -> str:
+    """Read a key, which is text; `prompt: {{ text }}` without quotes would be a mapping as a key."""
+    line = node.start_mark.line + 1
+    if not isinstance(node, yaml.ScalarNode):
+        raise _invalid(f"line {line}: braces have a meaning in YAML; put the value in quotes or after a |")
+    if node.tag == "tag:yaml.org,2002:merge":
+        raise _invalid(f"line {line}: anchors and aliases are not supported, nor is <<")
+    if node.tag != "tag:yaml.org,2002:str":
+        raise _invalid(f"line {line}: the key {node.value or 'that is empty'} must be text; put it in quotes")
+    return str(node.value)
 
 
 def _problem(error: Mapping[str, Any], lines: Mapping[_Path, int]) -> str:
     """Turn one of pydantic's errors into a sentence with its line."""
     path: _Path = error["loc"]
-    known = path
+    cause = error.get("ctx", {}).get("error")
+    known = cause.path if isinstance(cause, _Misfit) else path
     while known and known not in lines:
         known = known[:-1]
     where = f"line {lines[known]}: " if known else ""
