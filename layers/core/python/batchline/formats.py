@@ -19,6 +19,8 @@ SNIFF_BYTES: Final = 4096
 CONTROLS: Final = frozenset(range(32)) - {9, 10, 12, 13, 27}
 BYTE_ORDER_MARKS: Final = (
     (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),  # begins as UTF-16's mark does, so it comes first
+    (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
@@ -33,6 +35,8 @@ MAGIC: Final = (
     (b"PAR1", "a Parquet file"),
     (b"\xd0\xcf\x11\xe0", "an old Office document"),
 )
+# A cell may hold a whole document; the upload's size is the limit.
+csv.field_size_limit(1_000_000_000)
 READABLE: Final = "plain text, Markdown, HTML, CSV, TSV and JSONL"
 
 
@@ -132,19 +136,16 @@ def _refuse_binary(data: bytes) -> None:
 
 
 def _undecodable(error: UnicodeDecodeError, data: bytes) -> Refused:
-    longest_character = 4
-    if (
-        error.reason in {"unexpected end of data", "truncated data"}
-        and len(data) - error.start < longest_character
-    ):
+    position = error.start + len(data) - len(error.object)  # UTF-8's mark is not counted in the error
+    if error.reason in {"unexpected end of data", "truncated data"}:
         return Refused(
             Code.TEXT_TRUNCATED,
-            f"The file ends in the middle of a character (byte {error.start} of {len(data)}): its end "
+            f"The file ends in the middle of a character (byte {position} of {len(data)}): its end "
             "is missing. Upload the whole file.",
         )
     return Refused(
         Code.TEXT_ENCODING,
-        f"Byte {error.start} (0x{data[error.start]:02x}) is not {error.encoding.upper()}. "
+        f"Byte {position} (0x{data[position]:02x}) is not {error.encoding.upper()}. "
         "Save the file as UTF-8 and upload it again.",
     )
 
@@ -157,6 +158,9 @@ def _json_rows(text: str) -> Iterator[dict[str, Any]]:
             row = json.loads(line)
         except json.JSONDecodeError as error:
             raise _bad_row(number, f"is not JSON ({error.msg} at column {error.colno})") from error
+        except (ValueError, RecursionError) as error:
+            # What the grammar allows and Python does not: numbers of thousands of digits, deep nesting.
+            raise _bad_row(number, "has a number that is too long or lists nested too deeply") from error
         if not isinstance(row, dict):
             raise _bad_row(number, "is not a JSON object")
         yield row
@@ -165,9 +169,9 @@ def _json_rows(text: str) -> Iterator[dict[str, Any]]:
 def _separated_rows(text: str, separator: str) -> Iterator[dict[str, Any]]:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     try:
-        header = next(reader, [])
+        header = next(filter(None, reader), [])
         if repeated := {name for name in header if header.count(name) > 1}:
-            raise _bad_row(1, f"names the column {min(repeated)!r} twice")
+            raise _bad_row(reader.line_num, f"names the column {min(repeated)!r} twice")
         for cells in reader:
             if not cells:
                 continue
