@@ -12,6 +12,16 @@ from batchline import catalog
 from batchline.errors import Code, Refused
 from batchline.pipelines import Pipeline
 
+# What an expression in a prompt may raise; a template is a small program of its owner's.
+EXPRESSION_ERRORS: Final = (
+    jinja2.TemplateError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
 # Tokens that a chat format adds around system text and message; measured 6 to 7 for Claude.
 FRAME_TOKENS: Final = 12
 INVOCATION_TYPE: Final = "Converse"
@@ -37,10 +47,11 @@ def record(pipeline: Pipeline, index: int, variables: Mapping[str, Any]) -> Reco
     """
     try:
         prompt = pipeline.template.render(variables)
-    except jinja2.TemplateError as error:
+        prompt.encode()
+    except EXPRESSION_ERRORS as error:
         raise Refused(
             Code.PROMPT_FAILED,
-            f"The prompt cannot be rendered for record {index}: {error.message}. Correct the pipeline's "
+            f"The prompt cannot be rendered for record {index}: {_said(error)}. Correct the pipeline's "
             "prompt or the document.",
         ) from error
     body = request(pipeline, prompt)
@@ -56,6 +67,13 @@ def record(pipeline: Pipeline, index: int, variables: Mapping[str, Any]) -> Reco
             f"{pipeline.model} takes {context} in all. Lower chunk.max_tokens in the pipeline.",
         )
     return Record(index, orjson.dumps(body), tokens)
+
+
+def _said(error: Exception) -> str:
+    """Say what went wrong in a template, without the characters that cannot be written."""
+    if isinstance(error, UnicodeEncodeError):
+        return "the text holds half of a character"
+    return str(error)[:200].rstrip(".")
 
 
 def request(pipeline: Pipeline, prompt: str) -> dict[str, Any]:
@@ -91,8 +109,12 @@ def request(pipeline: Pipeline, prompt: str) -> dict[str, Any]:
 
 
 def with_more_room(body: Mapping[str, Any], model: str) -> dict[str, Any]:
-    """Double the answer's limit of a request whose answer was cut off, up to the model's own."""
+    """Double the answer's limit of a request whose answer was cut off, up to the model's own.
+
+    Never lower it: the limit of an unknown model is a guess.
+    """
     longer = copy.deepcopy(dict(body))
     config = longer["inferenceConfig"]
-    config["maxTokens"] = min(config["maxTokens"] * 2, catalog.model(model).max_output)
+    now = config["maxTokens"]
+    config["maxTokens"] = max(now, min(now * 2, catalog.model(model).max_output))
     return longer
