@@ -1,5 +1,6 @@
 """Chunk: what an upload is, and the records that it becomes."""
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -57,8 +58,9 @@ def destination(key: str) -> PipelineFile | DocumentFile | None:
     if key.endswith("/"):
         return None
     if key.startswith(PIPELINES):
-        path = PurePosixPath(key.removeprefix(PIPELINES))
-        if path.suffix in {".yaml", ".yml"} and len(path.parts) == 1 and NAME.fullmatch(path.stem):
+        file = key.removeprefix(PIPELINES)
+        path = PurePosixPath(file)
+        if path.suffix in {".yaml", ".yml"} and file == path.name and NAME.fullmatch(path.stem):
             return PipelineFile(path.stem)
         raise Refused(
             Code.KEY_INVALID,
@@ -108,7 +110,7 @@ def records(file: DocumentFile, key: str, data: bytes, pipeline: Pipeline) -> It
 def _chunks(text: str, kind: formats.Format, pipeline: Pipeline) -> Iterator[dict[str, object]]:
     if pipeline.chunk.by == "row":
         for row in formats.rows(text, kind):
-            yield {"row": row, "text": "\n".join(f"{name}: {cell}" for name, cell in row.items())}
+            yield {"row": row, "text": "\n".join(f"{name}: {_cell(cell)}" for name, cell in row.items())}
         return
     plain = formats.plain_text(text, kind)
     if pipeline.chunk.by == "document":
@@ -122,6 +124,11 @@ def _chunks(text: str, kind: formats.Format, pipeline: Pipeline) -> Iterator[dic
         count=count,
     ):
         yield {"text": piece.text}
+
+
+def _cell(value: object) -> str:
+    """Write a cell as its file has it: text as it is, all else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def lane(model: str) -> str:
