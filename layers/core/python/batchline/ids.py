@@ -19,7 +19,7 @@ MAX_ATTEMPTS: Final = 9  # an attempt has one
 MAP: Final = "m"  # the stage of records that are made of an upload's chunks
 
 _BASE36: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
-_RECORD: Final = re.compile(r"([a-z2-7]{16})([a-z])(\d{7})([1-9])")
+_RECORD: Final = re.compile(r"([a-z2-7]{16})([a-z])([0-9]{7})([1-9])")
 _JOB: Final = re.compile(r"[0-9a-z]{12}")
 
 
