@@ -62,6 +62,22 @@ _NOT_A_NAME = lexicon.words("not_a_name")
 _EMAIL = re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]*\w")
 _URL = re.compile(r"https?://[^\s<>\"')\]]+[^\s<>\"')\].,]")
 _PHONE = re.compile(r"(?<![\d-])\+?\d{1,4}[-\s]\(?\d{2,4}\)?[-\s]\d{3,4}(?:[-\s]\d{3,4})?(?![\d-])")
+_LABELLED = re.compile(r"^[ \t*-]*([^\s:：][^:：\n]{0,40}?)\s*[:：]\s*(\S[^\n]{0,200})$", re.MULTILINE)
+_IDENTIFIER = re.compile(r"\b(?:[A-Z]{1,6}[-/#]?\d{2,}[\w/-]*|\d{5,})\b")
+# `Maria Lopez ("Tenant")`, `株式会社青空商事（以下「甲」という）`: a name and the role it is given.
+_DEFINED = re.compile(
+    r"((?:[A-Z][\w&'’.-]*\s+){0,6}[A-Z][\w&'’.-]*),?\s*\((?:hereinafter\s+)?(?:the\s+)?[\"“']"
+    r"(?:the\s+)?(\w+)[\"”']\)"
+    r"|([一-龥ァ-ヶーA-Za-z0-9]{2,20})（以下、?「(.{1,10}?)」という。?）"
+)
+_PERIOD = re.compile(
+    r"\bwithin\s+(?:\w+\s+){1,3}(?:hours?|days?|weeks?|months?|years?)\b"
+    r"|\bby the [\w ]{3,30}?(?:month|week|year|day)\b"
+    r"|(?<![0-9年月])(?:毎月)?[0-9０-９一二三四五六七八九十末]{1,3}日(?:以内|まで)|[0-9０-９]{1,3}(?:か月|ヶ月|週間|年)(?:以内|まで)",
+    re.IGNORECASE,
+)
+_SUBJECT = re.compile(r"^(?:\W*|\d[\d.]*\s*)([^\s,.。、][^,.。、]{0,60}?)\s*$")
+_SUBJECT_JA = re.compile(r"^\W*(\S{1,20}?)[はが]、?")
 _PLAIN_NUMBER = re.compile(rf"(?<![\w.,-])-?(?:{_NUMBER})(?![\d,]*\d)")
 _PERCENT = re.compile(rf"({_NUMBER})\s?(?:%|％|percent|per cent|パーセント)")
 DUTY: Final = re.compile(
@@ -131,6 +147,38 @@ def persons(text: str) -> list[str]:
         for name in names
         if name not in firms and not _NOT_A_NAME & {word.lower() for word in name.split()}
     )
+
+
+def labelled(text: str) -> list[tuple[str, str]]:
+    """Return the pairs of lines such as `Bill to: Northwind Traders`."""
+    return [(label, value.strip()) for label, value in _LABELLED.findall(text)]
+
+
+def defined(text: str) -> list[tuple[str, str]]:
+    """Return the roles that a contract gives to names, and those names."""
+    return [
+        (role or role_ja, _trim_start(name or name_ja))
+        for name, role, name_ja, role_ja in _DEFINED.findall(text)
+    ]
+
+
+def identifiers(text: str) -> list[str]:
+    """Return what looks like a reference: INV-2044, PO 77120, 1234567."""
+    return _distinct(_IDENTIFIER.findall(text))
+
+
+def periods(text: str) -> list[str]:
+    """Return the spans of time in which something is due."""
+    return _distinct(match[0] for match in _PERIOD.finditer(text))
+
+
+def bound_party(sentence: str) -> str | None:
+    """Return who a sentence binds: what stands before `shall`, `must` and their like."""
+    if match := _SUBJECT_JA.match(sentence):
+        return match[1]
+    duty = DUTY.search(sentence)
+    subject = _SUBJECT.match(sentence[: duty.start()]) if duty else None
+    return subject[1] if subject else None
 
 
 def emails(text: str) -> list[str]:

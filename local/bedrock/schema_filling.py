@@ -8,8 +8,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from local.bedrock import sentences
 from local.bedrock.evidence import Evidence
+from local.bedrock.sought import Sought
 
 _DEEPEST: Final = 12
 _MOST_ITEMS: Final = 8
@@ -31,7 +31,7 @@ class _Filler:
         if "const" in rules:
             return rules["const"]
         if rules.get("enum"):
-            return _choose(rules["enum"], evidence, name, rules)
+            return _choose(rules["enum"], evidence, Sought.read(name, rules))
         kinds = _kinds(rules)
         for kind in kinds:
             found = self._of_kind(kind, rules, evidence, name, depth)
@@ -40,7 +40,7 @@ class _Filler:
         return None if "null" in kinds else _smallest(kinds[0], rules)
 
     def _of_kind(self, kind: str, rules: Mapping[str, Any], evidence: Evidence, name: str, depth: int) -> Any:
-        sought = _sought(name, rules)
+        sought = Sought.read(name, rules)
         match kind:
             case "object":
                 return self._object(rules, evidence, depth)
@@ -78,12 +78,12 @@ class _Filler:
         fewest = int(rules.get("minItems", 0))
         most = min(int(rules.get("maxItems", max(_MOST_ITEMS, fewest))), max(_MOST_ITEMS, fewest))
         items = self._resolved(rules.get("items", True))
-        sought = _sought(name, {**rules, "description": _text_of(rules, items)})
+        sought = Sought.read(name, {**rules, "description": _text_of(rules, items)})
         if depth >= _DEEPEST:
             most = fewest
         found = [
             entry
-            for part in evidence.parts(sought, by_sentence="object" in _kinds(items))
+            for part in evidence.parts(sought, objects="object" in _kinds(items))
             if (entry := self._item(items, part, name, depth)) is not None
         ]
         unique = [entry for at, entry in enumerate(found) if entry not in found[:at]]
@@ -93,7 +93,7 @@ class _Filler:
 
     def _item(self, items: Mapping[str, Any], part: Evidence, name: str, depth: int) -> Any:
         """Return one element from its part of the text, None where the part cannot give one."""
-        if "string" in _kinds(items) and not items.get("enum"):
+        if _kinds(items)[0] == "string" and not {"enum", "const"} & items.keys():
             return _fitted(part.text, items)
         return self.value(items, part, name, depth + 1)
 
@@ -163,20 +163,12 @@ def _text_of(rules: Mapping[str, Any], items: Mapping[str, Any]) -> str:
     return f"{rules.get('description', '')} {items.get('description', '')}"
 
 
-def _sought(name: str, rules: Mapping[str, Any]) -> frozenset[str]:
-    """Return the words that say what a property is: its name, split, and its description."""
-    spaced = re.sub(r"([a-z0-9])([A-Z])", r"\1 \2", name).replace("_", " ").replace("-", " ")
-    title = rules.get("title", "")
-    return frozenset(sentences.words(f"{spaced} {title} {rules.get('description', '')}"))
-
-
-def _choose(options: Any, evidence: Evidence, name: str, rules: Mapping[str, Any]) -> Any:
-    sought = _sought(name, rules)
+def _choose(options: Any, evidence: Evidence, sought: Sought) -> Any:
     scored = [(evidence.support(str(option), sought), -at) for at, option in enumerate(options)]
     return options[-max(scored)[1]]
 
 
-def _string(rules: Mapping[str, Any], evidence: Evidence, sought: frozenset[str]) -> str | None:
+def _string(rules: Mapping[str, Any], evidence: Evidence, sought: Sought) -> str | None:
     for candidate in evidence.texts(sought, form=str(rules.get("format", ""))):
         if (fitted := _fitted(candidate, rules)) is not None:
             return fitted

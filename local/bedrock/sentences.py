@@ -11,7 +11,10 @@ _SENTENCE = re.compile(r"[^\n。！？]+?(?:[.!?]+[\"'”’)\]]*(?=\s|$)|[。�
 _ABBREVIATION = re.compile(
     r"(?:\b(?:Mr|Mrs|Ms|Dr|Prof|No|Inc|Ltd|Co|Corp|St|Art|Sec|vs|approx|e\.g|i\.e|[A-Z])\.)$"
 )
-_SOFT_BREAK = re.compile(r"(?<=[a-z,;])\n(?=[a-z(])")
+# A line break inside a sentence: the next line goes on in lower case, or the line was a full one.
+_SOFT_BREAK = re.compile(
+    r"(?<=[a-z,;])\n[ \t]*(?=[a-z(])|(?<=[^\n.!?:|]{50}[\w,;-])\n[ \t]*(?=[A-Za-z0-9\"(])"
+)
 _WORD = re.compile(r"[A-Za-z][A-Za-z'’-]+|[一-龥々ァ-ヶー]{2,}")
 _CJK = re.compile(r"[一-龥々ァ-ヶー]")
 _LIST_MARK = re.compile(r"^\s*(?:[-*•・]|\d{1,3}[.)])\s+")

@@ -23,7 +23,7 @@ _FENCES = (
 _IMPERATIVE = re.compile(
     r"""^\W*(?:please\s+|you\s+are\b|you\s+will\b|your\s+task|summari[sz]e|extract|list\b|return\b|
     respond\b|reply\b|answer\b|write\b|translate|classify|identify|find\b|read\b|give\b|describe|
-    explain|analy[sz]e|output\b|provide|state\b|name\b|use\b|do\s+not\b|what\b|who\b|which\b|how\b|
+    explain|analy[sz]e|output\b|provide|state\b|name\b|use\b|do\s+not\b|what\b|who\b|which\b|when\b|where\b|how\b|
     why\b|is\s+th|does\s+th|note:|rules?:|json\s+schema|schema:|context:|question:)""",
     re.IGNORECASE | re.VERBOSE,
 )
@@ -39,6 +39,7 @@ _SENTENCE_COUNT = re.compile(
     r"|([0-9０-９一二三四五]{1,2})\s*(?:つの)?文(?:で|以内)",
     re.IGNORECASE,
 )
+_QUESTION = re.compile(r"[?？]\s*$|か。?\s*$", re.MULTILINE)
 _JAPANESE_DIGITS = {"一": 1, "二": 2, "三": 3, "四": 4, "五": 5}
 _LONGEST_INSTRUCTION = 600
 _LONGEST_LABEL = 200
@@ -65,7 +66,9 @@ def read(prompt: Prompt) -> Task:
         schema = _without_schema(prompt.system)[1]
     instruction, document = _split(text)
     asked = f"{prompt.system}\n{instruction}" if prompt.system else instruction
-    return Task(instruction, document, _sentence_count(asked), schema)
+    return Task(
+        instruction, document, _sentence_count(asked, is_question=_QUESTION.search(instruction)), schema
+    )
 
 
 def _without_schema(text: str) -> tuple[str, Mapping[str, Any] | None]:
@@ -124,10 +127,10 @@ def _is_instruction(line: str) -> bool:
     return bool(_IMPERATIVE.match(stripped) or _POINTER.search(stripped))
 
 
-def _sentence_count(text: str) -> int:
+def _sentence_count(text: str, *, is_question: object) -> int:
     match = _SENTENCE_COUNT.search(text)
     if not match:
-        return DEFAULT_SENTENCES
+        return 1 if is_question else DEFAULT_SENTENCES
     word = (match[1] or match[2]).lower()
     if word in _NUMBER_WORDS:
         return _NUMBER_WORDS[word]
