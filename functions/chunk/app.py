@@ -27,7 +27,7 @@ def take(record: SQSRecord) -> None:
     """Take a message of S3, or the doorbell of a document that waited for its pipeline."""
     body = record.json_body
     if "document_id" in body:
-        chunker().release(body["document_id"])
+        chunker().go_on(body["document_id"])
     for upload in uploads(body):
         chunker().accept(upload)
         metrics.add_metric("Uploads", MetricUnit.Count, 1)

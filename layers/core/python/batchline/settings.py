@@ -54,7 +54,7 @@ class Invoke(_Settings):
 
 
 class Collect(_Settings):
-    """What the collect function needs."""
+    """What the collect function needs. `retention_days`: how long answers to single records are kept."""
 
     work_bucket: str
     documents_table: str
@@ -63,9 +63,9 @@ class Collect(_Settings):
     costs_table: str
     control_table: str
     documents_queue: str
-    job_events_queue: str
     wake_queue: str
     job_prefix: str
+    retention_days: int = Field(ge=1)
 
 
 class Aggregate(_Settings):
@@ -86,5 +86,3 @@ class Reconcile(_Settings):
     jobs_queue: str
     on_demand_queue: str
     job_events_queue: str
-    documents_queue: str
-    job_prefix: str

@@ -14,7 +14,7 @@ from batchline.aws.control import Control
 from batchline.aws.documents import Arrival, Documents, settled
 from batchline.aws.objects import Inbox, Work
 from batchline.aws.pipelines import Pipelines
-from batchline.aws.queues import Queue
+from batchline.aws.queues import MAX_DELAY_SECONDS, Queue
 from batchline.aws.shards import Contents, Shards
 from batchline.chunk import DocumentFile, Part, PipelineFile, Upload
 from batchline.errors import Code, Held, Refused
@@ -23,7 +23,6 @@ from batchline.pipelines import Pipeline
 
 NO_VERSION: Final = "-"  # names a document that arrived before its pipeline
 SHARD_DOCUMENTS: Final = dynamo.TRANSACTION_WRITES - 1
-WAKE_BELOW_SECONDS: Final = 60  # the schedule is fast enough for whoever waits longer
 
 
 def uploads(body: Mapping[str, Any]) -> Iterator[Upload]:
@@ -91,26 +90,20 @@ class Chunker:
             case None:
                 return
 
-    def release(self, document_id: str) -> None:
-        """Go on with a document that waited for its pipeline, if the pipeline is there."""
+    def go_on(self, document_id: str) -> None:
+        """Go on with a document that waited for its pipeline, or whose chunking broke off."""
         row = self.documents.get(document_id)
-        if row is None or not _waits_for_pipeline(row):
+        if row is None:
             return
-        version = self.pipelines.current(row["pipeline"])
-        if version is None:
+        if _waits_for_pipeline(row):
+            version = self.pipelines.current(row["pipeline"])
+        elif row["status"] == DocumentStatus.CHUNKING:
+            version = row["pipeline_version"]  # whatever is in force by now
+        else:
             return
-        source = row["source"]
-        upload = Upload(
-            source["bucket"],
-            source["key"],
-            source.get("version_id"),
-            source["size"],
-            source["sequencer"],
-        )
-        arrival = Arrival(document_id, row["pipeline"], upload, row["received_at"])
-        target = chunk.destination(upload.key)
-        if isinstance(target, DocumentFile):
-            self._chunk(arrival, target, version)
+        target = chunk.destination(row["source"]["key"])
+        if version and isinstance(target, DocumentFile):
+            self._chunk(_arrived(row), target, version)
 
     def flush(self) -> None:
         """Write the small documents taken so far, many to a shard."""
@@ -300,9 +293,18 @@ class Chunker:
         self.documents.refuse(arrival, Failure(refusal.code, refusal.message))
 
     def _wake(self, pipeline: Pipeline) -> None:
-        """Have pack look when the records become urgent, if the schedule would be late."""
-        if pipeline.max_wait < WAKE_BELOW_SECONDS:
+        """Have pack look the moment the records become urgent; the schedule is up to a minute late."""
+        if pipeline.max_wait <= MAX_DELAY_SECONDS:
             self.wake_queue.ring({"hop": 0}, delay_seconds=pipeline.max_wait)
+
+
+def _arrived(row: dynamo.Row) -> Arrival:
+    """Read from its row how a document arrived."""
+    source = row["source"]
+    upload = Upload(
+        source["bucket"], source["key"], source.get("version_id"), source["size"], source["sequencer"]
+    )
+    return Arrival(row["document_id"], row["pipeline"], upload, row["received_at"])
 
 
 def _waits_for_pipeline(row: dynamo.Row) -> bool:

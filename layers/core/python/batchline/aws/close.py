@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from itertools import groupby
-from typing import Any, Final
+from typing import Final
 
 import orjson
 
@@ -25,7 +25,7 @@ from batchline.aws.lease import JobLease
 from batchline.aws.objects import Work
 from batchline.aws.pipelines import Pipelines
 from batchline.aws.queues import Queue
-from batchline.aws.results import Results
+from batchline.aws.results import KEPT_DAYS, Results, result_row
 from batchline.aws.shards import Contents, Shards
 from batchline.collect import Merged, Summary, Tally, Verdict
 from batchline.errors import Code, LostRace
@@ -80,6 +80,7 @@ class Closer:
     documents_queue: Queue
     wake_queue: Queue
     clock: Callable[[], datetime]
+    kept_days: int = KEPT_DAYS
 
     def plan(self, row: Row) -> Plan:
         stored = self.work.get_json(objects.plan_key(row["job_id"]))
@@ -123,7 +124,8 @@ class Closer:
             code = verdict.failure.code if verdict.failure else ""
             outcomes.append(Summary(name, verdict.outcome, code, Usage()))
             if verdict.outcome == collect.FAILED:
-                rows.append(_failed_row(row, record, verdict))
+                error = _error(verdict)
+                rows.append(result_row(row, record, usage=Usage(), days=self.kept_days, error=error))
         self.results.put(rows)
         return outcomes
 
@@ -365,19 +367,9 @@ def _counts(tally: Tally) -> Row:
     return {"succeeded": tally.succeeded, "failed": tally.failed, "retried": tally.retried}
 
 
-def _failed_row(row: Row, record: RecordId, verdict: Verdict) -> dict[str, Any]:
+def _error(verdict: Verdict) -> Row | None:
     failure = verdict.failure
-    return {
-        "document_id": record.document_id,
-        "record": record.record,
-        "input_tokens": 0,
-        "output_tokens": 0,
-        "cost_usd": Decimal(0),
-        "model": row["model"],
-        "job_id": row["job_id"],
-        "attempt": record.attempt,
-        "error": {"code": failure.code, "message": failure.message} if failure else None,
-    }
+    return {"code": failure.code, "message": failure.message} if failure else None
 
 
 def _message(row: Row, tally: Counter[str], codes: Counter[str]) -> str:

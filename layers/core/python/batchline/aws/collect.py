@@ -13,7 +13,7 @@ from typing import Any, Final, Self
 
 import orjson
 
-from batchline import collect, prices, settings
+from batchline import collect, settings
 from batchline.aws import clients, objects
 from batchline.aws.bedrock import Bedrock
 from batchline.aws.close import Closer, Plan
@@ -26,12 +26,12 @@ from batchline.aws.lease import JobLease
 from batchline.aws.objects import Work
 from batchline.aws.pipelines import Pipelines
 from batchline.aws.queues import Queue
-from batchline.aws.results import Results
+from batchline.aws.results import Results, result_row
 from batchline.aws.shards import Shards
 from batchline.collect import Summary
 from batchline.errors import LostRace
 from batchline.ids import RecordId
-from batchline.models import Engine, JobStatus, Tier, timestamp
+from batchline.models import Engine, JobStatus, timestamp
 
 PART_BYTES: Final = 64_000_000
 INLINE_BYTES: Final = 4_096  # longer answers stay in the output; the row points to them
@@ -73,6 +73,7 @@ class Collector:
             documents_queue=Queue(clients.sqs(), env.documents_queue),
             wake_queue=Queue(clients.sqs(), env.wake_queue),
             clock=clock,
+            kept_days=env.retention_days,
         )
         return cls(
             jobs=jobs,
@@ -171,9 +172,9 @@ class Collector:
         for batch in batched(lease.keeping(located), ROWS_AT_ONCE, strict=False):
             rows = []
             for line in batch:
-                summary, settled = self._line(row, part["key"], line, plan, seen)
+                summary, result = self._line(row, part["key"], line, plan, seen)
                 summaries.append(summary.dump())
-                rows += [settled] if settled else []
+                rows += [result] if result else []
             self.results.put(rows)
         self.work.put(objects.part_key(row["job_id"], number), b"".join(summaries))
 
@@ -191,19 +192,14 @@ class Collector:
         summary = Summary(answer.record_id, verdict.outcome, code, answer.usage)
         if verdict.outcome == collect.RETRY:
             return summary, None
-        charge = prices.charge(answer.usage, job["model"], Engine(job["engine"]), Tier(job["tier"]))
-        row: Row = {
-            "document_id": record.document_id,
-            "record": record.record,
-            "stop": answer.stop,
-            "input_tokens": answer.usage.input_tokens,
-            "output_tokens": answer.usage.output_tokens,
-            "cost_usd": charge.cost_usd,
-            "model": job["model"],
-            "job_id": job["job_id"],
-            "attempt": record.attempt,
+        row = result_row(
+            job,
+            record,
+            usage=answer.usage,
+            days=self.closer.kept_days,
+            stop=answer.stop,
             **_stored(verdict, key, line),
-        }
+        )
         return summary, row
 
     def _move(self, row: Row, to: JobStatus, owner: str, note: str = "", **attributes: Any) -> Row:

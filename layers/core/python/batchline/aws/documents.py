@@ -98,8 +98,8 @@ class Documents:
         )
         return (row["document_id"] for row in rows)
 
-    def of_day(self, pipeline: str, day: str) -> Iterator[str]:
-        """Yield the ids of a pipeline's documents of one day (`2026-11-22`), newest first."""
+    def of_day(self, pipeline: str, day: str) -> Iterator[tuple[str, str]]:
+        """Yield when each document of a pipeline came on a day (`2026-11-22`), and its id, newest first."""
         rows = dynamo.query(
             self.client,
             self.table,
@@ -108,7 +108,19 @@ class Documents:
             index="by_day",
             newest_first=True,
         )
-        return (row["document_id"] for row in rows)
+        for row in rows:
+            received_at, _, document_id = row["day_order"].partition("#")
+            yield received_at, document_id
+
+    def problems(self, since: str) -> Iterator[str]:
+        """Yield `<pipeline>#<code>` of every document with a problem that came since then, in no order.
+
+        Reads the whole index, which is sparse and holds keys alone.
+        """
+        rows = dynamo.scan(
+            self.client, self.table, "#received_at >= :since", {"since": since}, index="attention"
+        )
+        return (row["problem"] for row in rows)
 
     # chunk
 
@@ -125,7 +137,10 @@ class Documents:
 
     def begin(self, arrival: Arrival, version: str) -> Written:
         """Write a large document before its first shard. Not done: somebody has begun it."""
-        row = arrival.row(DocumentStatus.CHUNKING, version)
+        row = arrival.row(DocumentStatus.CHUNKING, version) | {
+            # Reconcile finds it there, should whoever chunks it die for good.
+            "problem": problem(arrival.pipeline, DocumentStatus.CHUNKING),
+        }
         return dynamo.write(self.client, self._arrive(row))
 
     def refuse(self, arrival: Arrival, failure: Failure, version: str = "-") -> Written:
@@ -190,7 +205,7 @@ class Documents:
         request = dynamo.update(
             self.table,
             {"document_id": document_id},
-            expression,
+            f"{expression} REMOVE #problem",
             when="#cursor = :cursor AND #status = :chunking",
             values=values,
         )

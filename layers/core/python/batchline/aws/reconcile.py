@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, Self
 
 from batchline import catalog, reconcile, settings
@@ -12,18 +12,20 @@ from batchline.aws.documents import Documents
 from batchline.aws.jobs import Jobs
 from batchline.aws.queues import Queue
 from batchline.errors import Code
-from batchline.models import JobStatus
+from batchline.models import DocumentStatus, JobStatus, timestamp
 from batchline.reconcile import Bell
 
+# Longer than the chunk function may run, so nobody works on such a document any more.
+CHUNKING_LIMIT: Final = timedelta(minutes=20)
 UNFINISHED: Final = tuple(one for one in JobStatus if one is not JobStatus.CLOSED)
 
 
 @dataclass(frozen=True, slots=True)
 class Reconciled:
-    """What one run has found: doorbells rung by stage, documents released, slots freed."""
+    """What one run has found: doorbells rung for jobs and for documents, slots freed."""
 
-    rung: int = 0
-    released: int = 0
+    jobs: int = 0
+    documents: int = 0
     freed: int = 0
 
 
@@ -55,7 +57,7 @@ class Reconciler:
         )
 
     def run(self) -> Reconciled:
-        return Reconciled(self._ring_jobs(), self._release_documents(), self._free_slots())
+        return Reconciled(self._ring_jobs(), self._ring_documents(), self._free_slots())
 
     def _ring_jobs(self) -> int:
         now = self.clock()
@@ -68,13 +70,18 @@ class Reconciler:
                     rung += 1
         return rung
 
-    def _release_documents(self) -> int:
-        """Ring for documents whose pipeline has arrived while the index did not show them yet."""
-        waiting = [
-            document_id
-            for name in self.control.pipelines()
-            for document_id in self.documents.with_problem(name, Code.PIPELINE_UNKNOWN)
-        ]
+    def _ring_documents(self) -> int:
+        """Ring for documents whose pipeline is there by now, and for those whose chunking broke off."""
+        begun_before = timestamp(self.clock() - CHUNKING_LIMIT)
+        waiting: list[str] = []
+        for name in self.control.pipelines():
+            waiting += self.documents.with_problem(name, Code.PIPELINE_UNKNOWN)
+            chunking = self.documents.with_problem(name, DocumentStatus.CHUNKING)
+            waiting += (
+                row["document_id"]
+                for row in self.documents.get_many(chunking)
+                if row["received_at"] < begun_before
+            )
         self.uploads_queue.ring_all({"document_id": one} for one in waiting)
         return len(waiting)
 

@@ -2,13 +2,44 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
 
+from batchline import prices
 from batchline.aws import dynamo
 from batchline.aws.dynamo import Row
+from batchline.ids import RecordId
+from batchline.models import Engine, Tier, Usage
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+
+
+KEPT_DAYS: Final = 365
+
+
+def result_row(
+    job: Row, record: RecordId, *, usage: Usage, days: int, stop: str | None = None, **stored: Any
+) -> Row:
+    """Shape the row of a record that a job has settled; `stored` is its answer or its error.
+
+    The row is kept as many days as the job's output, into which it may point.
+    """
+    charge = prices.charge(usage, job["model"], Engine(job["engine"]), Tier(job["tier"]))
+    opened = datetime.fromisoformat(job["created_at"])
+    return {
+        "document_id": record.document_id,
+        "record": record.record,
+        "stop": stop,
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "cost_usd": charge.cost_usd,
+        "model": job["model"],
+        "job_id": job["job_id"],
+        "attempt": record.attempt,
+        "expires_at": int((opened + timedelta(days=days)).timestamp()),
+        **stored,
+    }
 
 
 @dataclass(frozen=True, slots=True)
