@@ -19,7 +19,7 @@ from local.bedrock.errors import ApiError, invalid
 
 # `X(-*[X-])*` can be split in exponentially many ways, so Python's backtracking engine would hang
 # on a long run of dashes. The plain form accepts the same strings: lengths are checked apart.
-_PLAIN_PATTERNS: Final = {
+PLAIN_PATTERNS: Final = {
     r"[a-zA-Z0-9]{1,63}(-*[a-zA-Z0-9\+\-\.]){0,63}": r"[a-zA-Z0-9][a-zA-Z0-9+\-.]*",
     r"[a-zA-Z0-9]{1,256}(-*[a-zA-Z0-9]){0,256}": r"[a-zA-Z0-9]+(-+[a-zA-Z0-9]+)*",
 }
@@ -34,7 +34,7 @@ def service(name: str) -> ServiceModel:
 
 @functools.cache
 def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(_PLAIN_PATTERNS.get(pattern, pattern))
+    return re.compile(PLAIN_PATTERNS.get(pattern, pattern))
 
 
 def require_valid(shape: Shape, value: Any, *, closed: bool = False) -> None:
