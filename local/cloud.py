@@ -22,8 +22,8 @@ from local.settings import HOST, Settings
 
 # LocalStack takes 3 s; a machine under load ten times that.
 START_LIMIT_S = 90.0
-# LocalStack takes 1.5 s for its services and as long again for itself.
-STOP_LIMIT_S = 10.0
+# LocalStack takes 1.5 s, or up to 4 on a busy machine; it waits for invocations that never end.
+STOP_LIMIT_S = 6.0
 HEALTH_LIMIT_S = 2.0
 LOG_LINES = 12
 
@@ -51,7 +51,7 @@ def up(settings: Settings, *, bedrock: bool = True, tell: Tell = print) -> None:
     A LocalStack of somebody else's (`settings.foreign_endpoint`) is used as it is. `bedrock=False`
     leaves out the emulator. Raises LocalCloudError, which says what is in the way.
     """
-    with _alone(settings):
+    with one_at_a_time(settings, "run"):
         settings = as_running(settings)
         localstack = servers.localstack(settings)
         if settings.foreign_endpoint is None:
@@ -72,7 +72,7 @@ def up(settings: Settings, *, bedrock: bool = True, tell: Tell = print) -> None:
 
 def down(settings: Settings, *, tell: Tell = print) -> None:
     """Stop what `up` started and delete what it wrote, except for the logs."""
-    with _alone(settings):
+    with one_at_a_time(settings, "run"):
         records = {path.stem: Record.load(path) for path in sorted(settings.run.glob("*.json"))}
         # In the order of their names the emulator, which talks to LocalStack, comes first.
         for name, record in records.items():
@@ -136,10 +136,10 @@ def is_healthy(url: str) -> bool:
 
 
 @contextlib.contextmanager
-def _alone(settings: Settings) -> Iterator[None]:
-    """Let only one command at a time start or stop this cloud; others wait."""
+def one_at_a_time(settings: Settings, work: str) -> Iterator[None]:
+    """Let only one command at a time do this work on this cloud; others wait."""
     settings.run.mkdir(parents=True, exist_ok=True)
-    with (settings.run / "lock").open("w") as lock:
+    with (settings.run / f"{work}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

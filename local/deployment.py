@@ -57,9 +57,13 @@ def deploy(settings: Settings, *, tell: Tell = print) -> None:
         raise LocalCloudError(
             f"Nothing answers at {settings.localstack_url}: run `batchline local up` first."
         )
-    if environments.ensure(environments.sam(settings)):
-        tell("Installed sam.")
-    config = sam_config(REPOSITORY / "samconfig.toml")
+    with cloud.one_at_a_time(settings, "deploy"):
+        if environments.ensure(environments.sam(settings)):
+            tell("Installed sam.")
+        _bring_up_to_date(settings, sam_config(REPOSITORY / "samconfig.toml"), tell)
+
+
+def _bring_up_to_date(settings: Settings, config: SamConfig, tell: Tell) -> None:
     overrides = {
         **config.parameters,
         "Architecture": architecture(),

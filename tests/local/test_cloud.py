@@ -102,7 +102,7 @@ def test_down_leaves_neither_processes_nor_files(settings: Settings) -> None:
     assert len(pids) == 4
     assert down(settings) == ["Stopped bedrock.", "Stopped localstack."]
     assert pids.isdisjoint(processes.snapshot())
-    assert {path.name for path in settings.run.iterdir()} == {"bedrock.log", "localstack.log", "lock"}
+    assert {path.name for path in settings.run.iterdir()} == {"bedrock.log", "localstack.log", "run.lock"}
     assert down(settings) == ["Nothing runs that was started here."]
 
 
