@@ -30,13 +30,20 @@ RETRYABLE: Final = frozenset(
         Code.ANSWER_UNREADABLE,
     }
 )
-RETRYABLE_STATUS: Final = frozenset({408, 424, 429, 500, 502, 503, 504, 529})
+RETRYABLE_STATUS: Final = frozenset({"408", "424", "429", "500", "502", "503", "504", "529"})
 STOPPED_BY_LENGTH: Final = frozenset({"max_tokens", "model_context_window_exceeded"})
 STOPPED_BY_RULE: Final = frozenset({"guardrail_intervened", "content_filtered"})
-# What DynamoDB takes; the rest of an answer's numbers is rounded to it.
-NUMBERS: Final = Context(prec=38, Emin=-128, Emax=126, traps=[])
+# What DynamoDB takes: 38 digits, magnitudes from 1E-130 to 9.9…E+125, 32 levels of maps and lists.
+# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
+NUMBERS: Final = Context(prec=38, traps=[])
+SMALLEST: Final = -130
+LARGEST: Final = 125
 MAX_DEPTH: Final = 30
-_FENCE: Final = re.compile(r"\s*```[a-z]*\n(.*)\n\s*```\s*", re.DOTALL)
+# What orjson writes as an int, and how deep it writes; below both, everything else works as well.
+INTEGERS: Final = range(-(2**63), 2**64)
+ANSWER_DEPTH: Final = 100
+MESSAGE_CHARACTERS: Final = 500
+_RECORD_ID: Final = re.compile(rb'"recordId"\s*:\s*"([a-z0-9]{25})"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,25 +132,33 @@ def read(line: bytes) -> Answer:
         if error := record.get("error"):
             return _error(record_id, error)
         return _converse(record_id, record["modelOutput"])
-    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError, IndexError) as error:
-        found = re.search(rb'"recordId":"([a-z0-9]{25})"', line)
+    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        found = _RECORD_ID.search(line)
         name = found[1].decode() if found else ""
         message = f"The output line cannot be read: {type(error).__name__}."
         return Answer(name, None, "", Usage(), Failure(Code.ANSWER_UNREADABLE, message), retryable=True)
 
 
 def _error(record_id: str, error: dict[str, Any]) -> Answer:
-    status = int(error.get("errorCode", 0))
-    failure = Failure(Code.MODEL_ERROR, f"{status}: {error.get('errorMessage', '')}")
+    said = str(error.get("errorMessage", ""))[:MESSAGE_CHARACTERS]
+    status = str(error.get("errorCode", 0))
+    failure = Failure(Code.MODEL_ERROR, f"{status[:MESSAGE_CHARACTERS]}: {said}")
     again = status in RETRYABLE_STATUS or bool(error.get("retryable"))
     return Answer(record_id, None, "error", Usage(), failure, again)
 
 
 def _converse(record_id: str, output: dict[str, Any]) -> Answer:
-    usage = Usage(output["usage"]["inputTokens"], output["usage"]["outputTokens"])
+    usage = Usage(_tokens(output["usage"]["inputTokens"]), _tokens(output["usage"]["outputTokens"]))
     blocks = output["output"]["message"]["content"]
     text = "".join(block["text"] for block in blocks if "text" in block)
-    return Answer(record_id, text, output["stopReason"], usage)
+    return Answer(record_id, text, str(output["stopReason"]), usage)
+
+
+def _tokens(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        message = "not a count of tokens"
+        raise TypeError(message)
+    return value
 
 
 def judge(answer: Answer, pipeline: Pipeline, attempt: int) -> Verdict:
@@ -158,7 +173,7 @@ def judge(answer: Answer, pipeline: Pipeline, attempt: int) -> Verdict:
         return Verdict(SUCCEEDED, output)
     if again and not last:
         return Verdict(RETRY, None, failure)
-    if failure.code == Code.ANSWER_TRUNCATED and pipeline.output is None:
+    if failure.code == Code.ANSWER_TRUNCATED and pipeline.output is None and (answer.text or "").strip():
         # The answer was paid for and reads well up to its end; its `stop` says that it was cut.
         return Verdict(SUCCEEDED, answer.text)
     return Verdict(FAILED, None, failure)
@@ -186,19 +201,68 @@ def structured(text: str, schema: dict[str, Any]) -> tuple[Any, Failure | None]:
 
     The failure names the path and the rule, never the value.
     """
-    fenced = _FENCE.fullmatch(text)
+    bare = _without_fence(text)
     try:
-        plain = orjson.loads(fenced[1] if fenced else text)
+        plain = orjson.loads(bare)
     except orjson.JSONDecodeError as error:
-        return None, Failure(Code.ANSWER_INVALID, f"The answer is not JSON: {error.msg}.")
+        return None, _invalid(f"is not JSON: {error.msg}")
+    if _deeper(plain, ANSWER_DEPTH):
+        return None, _invalid(f"is nested more than {ANSWER_DEPTH} levels deep")
     validator = jsonschema.Draft202012Validator(schema, registry=Registry())
-    if wrong := next(validator.iter_errors(plain), None):
-        rule = f"{wrong.validator}: {_short(wrong.validator_value)}"
-        return None, Failure(
-            Code.ANSWER_INVALID, f"The answer breaks the schema at {wrong.json_path} ({rule})."
-        )
-    value = json.loads(fenced[1] if fenced else text, parse_float=NUMBERS.create_decimal)
-    return value, None
+    try:
+        wrong = next(validator.iter_errors(plain), None)
+    except RecursionError:
+        return None, _invalid("is nested too deeply for its schema")
+    if wrong:
+        rule = f"{wrong.validator}: {_short(wrong.validator_value)}" if wrong.validator else "false"
+        return None, _invalid(f"breaks the schema at {_place(wrong.absolute_path, schema)} ({rule})")
+    return json.loads(bare, parse_float=_decimal, parse_int=_integer), None
+
+
+def _invalid(what: str) -> Failure:
+    return Failure(Code.ANSWER_INVALID, f"The answer {what}.")
+
+
+def _without_fence(text: str) -> str:
+    """Take an answer out of the Markdown code block that models like to put it in."""
+    bare = text.strip()
+    first, newline, rest = bare.partition("\n")
+    if newline and first.startswith("```") and rest.endswith("```"):
+        return rest.removesuffix("```")
+    return bare
+
+
+def _deeper(value: Any, limit: int) -> bool:
+    """Tell whether lists and objects nest deeper than a limit, without recursion."""
+    level = [value]
+    for _ in range(limit + 1):
+        containers = [one for one in level if isinstance(one, dict | list)]
+        level = [inner for one in containers for inner in (one.values() if isinstance(one, dict) else one)]
+    return bool(level)
+
+
+def _place(path: Iterable[str | int], schema: dict[str, Any]) -> str:
+    """Write a path as JSONPath. Keys that only the answer has are part of its text: they become `*`."""
+    known = set(_names(schema))
+    steps = (f"[{step}]" if isinstance(step, int) else f".{step}" if step in known else ".*" for step in path)
+    return "$" + "".join(steps)
+
+
+def _names(schema: Any) -> Iterator[str]:
+    """Yield the keys that stand anywhere in a schema; names of properties are among them."""
+    if isinstance(schema, dict):
+        yield from schema
+    for inner in schema.values() if isinstance(schema, dict) else schema:
+        if isinstance(inner, dict | list):
+            yield from _names(inner)
+
+
+def _integer(digits: str) -> int | Decimal:
+    return value if (value := int(digits)) in INTEGERS else _decimal(digits)
+
+
+def _decimal(digits: str) -> Decimal:
+    return NUMBERS.create_decimal(digits) or Decimal(0)  # DynamoDB takes no exponent of a zero
 
 
 def _short(rule: Any) -> str:
@@ -213,9 +277,12 @@ def storable(value: Any, depth: int = 0) -> bool:
         return all(name and storable(one, depth + 1) for name, one in value.items())
     if isinstance(value, list):
         return all(storable(one, depth + 1) for one in value)
+    if isinstance(value, int):
+        return abs(value) < 10**38
     if isinstance(value, Decimal):
-        return value.is_finite()
-    return not isinstance(value, int) or abs(value) < 10**38
+        digits = len(value.as_tuple().digits)
+        return value.is_finite() and digits <= NUMBERS.prec and SMALLEST <= value.adjusted() <= LARGEST
+    return value is None or isinstance(value, str)
 
 
 @dataclass(slots=True)
