@@ -1,24 +1,34 @@
 """Cutting a text into chunks of at most so many tokens, at the best boundary that there is."""
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
 # Boundaries from best to worst. A match ends where the next chunk may begin; the share says how much
-# of the limit a chunk must fill before this boundary is good enough.
+# of the room a chunk must fill before this boundary is good enough. None of them looks twice at a run of
+# characters, so that a text of nothing but stops or line feeds costs no more than another.
 BOUNDARIES: Final = (
-    (re.compile(r"\n\s*(?=\n(?:#{1,6} |第.{1,6}[条章節]|(?:CHAPTER|Chapter|BOOK|Article) ))"), 0.5),
+    (
+        re.compile(
+            r"\n[ \t\u3000]*\n(?=#{1,6} |第[^\s]{1,6}[条章節]|(?:CHAPTER|Chapter|BOOK|Book|Article|ARTICLE) )"
+        ),
+        0.5,
+    ),
     (re.compile(r"\n[ \t\u3000]*\n+"), 0.5),
     (
         re.compile(
-            r"[.!?]['\")\]\u2019\u201d]*\s+|[。！？!?．]+[」』）】〉》\u2019\u201d]*(?![、。と」』）])\s*"
+            r"[.!?]['\")\]\u2019\u201d]*+\s+"
+            r"|(?<![。！？!?．])[。！？!?．]++[」』）】〉》\u2019\u201d]*+(?![、。と」』）])\s*"
         ),
         0.4,
     ),
     (re.compile(r"\n+"), 0.3),
     (re.compile(r"[\s\u3000]+|[、，；：]"), 0.1),
 )
+_WORD_END: Final = re.compile(r"[\s\u3000。、]")
+_JOINER: Final = "\u200d"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +47,16 @@ def split(
     """Yield the chunks of a text in order; white space alone makes none.
 
     `count` tells the tokens of a text and must not fall when the text grows. Without overlap the
-    pieces follow each other without a gap but for white space between them.
+    pieces follow each other without a gap but for white space between them. With it each piece still
+    goes beyond the one before. A single character that has more tokens than the limit is a piece.
     """
     start, end = 0, 0
     while end < len(text):
         limit = _longest(text, start, max_tokens, count)
-        end = limit if limit == len(text) else _boundary(text, start, limit)
+        if limit <= end:  # the overlap leaves no room for anything new
+            start = end
+            continue
+        end = limit if limit == len(text) else _boundary(text, start, end, limit)
         body = text[start:end]
         if stripped := body.strip():
             left = start + len(body) - len(body.lstrip())
@@ -68,15 +82,37 @@ def _longest(text: str, start: int, max_tokens: int, count: Callable[[str], int]
     return low
 
 
-def _boundary(text: str, start: int, limit: int) -> int:
-    """Find the last good boundary before the limit; the limit itself when there is none."""
+def _boundary(text: str, start: int, done: int, limit: int) -> int:
+    """Find the last good boundary up to the limit; a whole character before it when there is none.
+
+    `done` is where the chunk before has ended: only what lies beyond it is new.
+    """
+    begin = max(start, done)
+    # One character more shows what follows the limit; white space there is cut off and costs nothing.
+    seen = limit + 1
     for pattern, share in BOUNDARIES:
-        earliest = start + max(1, int((limit - start) * share))
-        # A boundary may end behind the limit's character: white space at the cut costs nothing.
-        found = [m.end() for m in pattern.finditer(text, earliest, limit)]
+        earliest = begin + max(1, int((limit - begin) * share))
+        found = 0
+        for match in pattern.finditer(text, earliest, seen):
+            if match.end() <= limit or text[limit].isspace():
+                found = match.end()
         if found:
-            return found[-1]
-    return limit
+            return found
+    return _character(text, begin, limit)
+
+
+def _character(text: str, begin: int, limit: int) -> int:
+    """Step back from a limit that would part an accent or a joined sign from its character."""
+    end = limit
+    while end > begin and _joins(text, end):
+        end -= 1
+    return end if end > begin else limit
+
+
+def _joins(text: str, position: int) -> bool:
+    """Tell whether the character at a position belongs to the one before it."""
+    here = text[position]
+    return unicodedata.category(here) in {"Mn", "Mc", "Me"} or _JOINER in {here, text[position - 1]}
 
 
 def _with_overlap(text: str, start: int, end: int, overlap_tokens: int, count: Callable[[str], int]) -> int:
@@ -90,5 +126,8 @@ def _with_overlap(text: str, start: int, end: int, overlap_tokens: int, count: C
             low = middle + 1
         else:
             high = middle
-    space = re.compile(r"[\s\u3000。、]").search(text, low, end)
-    return space.end() if space else low
+    space = _WORD_END.search(text, low, end)
+    begin = space.end() if space else low
+    while begin < end and _joins(text, begin):
+        begin += 1
+    return begin
