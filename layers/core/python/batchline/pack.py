@@ -60,26 +60,22 @@ def plan(
     affordable, over_budget = _within_budget(shards, room, cost)
     held = [(shard, Code.BUDGET_EXCEEDED) for shard in over_budget]
     jobs: list[Planned] = []
-    *full, rest = list(_fill(affordable, limits)) or [()]
-    if not batch:
-        full, rest = [], tuple(affordable)
-    for group in full:
-        if len(jobs) < free_slots:
-            why = f"a full batch: {_count(group)} records"
-            jobs.append(Planned(Engine.BATCH, Tier.DEFAULT, group, why))
-    if any(one.urgent_at <= now for one in rest):
-        if batch and _count(rest) >= limits.min_records:
-            if len(jobs) < free_slots:
-                why = f"its oldest record has waited long enough; {_count(rest)} records"
-                jobs.append(Planned(Engine.BATCH, Tier.DEFAULT, rest, why))
-        else:
-            due = [one for one in rest if one.urgent_at <= now]
-            why = f"{_count(due)} records; a batch needs {limits.min_records}"
-            if not batch:
-                why = "Bedrock has no batch inference for the model"
-            jobs += _on_demand(due, Tier.DEFAULT, "on_demand", why)
-            jobs += _on_demand(due, Tier.FLEX, "flex", why)
-            held += [(one, Code.TOO_FEW) for one in due if one.too_few == "wait"]
+    groups = list(_fill(affordable, limits)) if batch else [tuple(affordable)]
+    for number, group in enumerate(groups, start=1):
+        full, due = number < len(groups), [one for one in group if one.urgent_at <= now]
+        # A group can be full of pipelines and still have too few records.
+        if batch and _count(group) >= limits.min_records:
+            if (full or due) and free_slots > 0:
+                free_slots -= 1
+                what = "a full batch" if full else "its oldest record has waited long enough"
+                jobs.append(Planned(Engine.BATCH, Tier.DEFAULT, group, f"{what}; {_count(group)} records"))
+            continue
+        why = f"{_count(due)} records; a batch needs {limits.min_records}"
+        if not batch:
+            why = "Bedrock has no batch inference for the model"
+        jobs += _on_demand(due, Tier.DEFAULT, "on_demand", why)
+        jobs += _on_demand(due, Tier.FLEX, "flex", why)
+        held += [(one, Code.TOO_FEW) for one in due if one.too_few == "wait"]
     return Plan(tuple(jobs), tuple(held))
 
 
