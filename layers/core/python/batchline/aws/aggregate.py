@@ -7,14 +7,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from batchline import aggregate, collect, pipelines, settings
-from batchline.aggregate import Settled
-from batchline.aws import clients
+from batchline.aws import answers, clients
 from batchline.aws.documents import Documents, settled
 from batchline.aws.dynamo import Row
 from batchline.aws.objects import Work
 from batchline.aws.results import Results
 from batchline.models import DocumentStatus, Failure, timestamp
-from batchline.pipelines import Pipeline
 
 if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient
@@ -58,7 +56,7 @@ class Aggregator:
     def _finish(self, row: Row) -> Row | None:
         name, version = row["pipeline"], row["pipeline_version"]
         pipeline = pipelines.load(self.work.get_pipeline(name, version))
-        found = [self._settled(one, pipeline) for one in self.results.of(row["document_id"])]
+        found = [answers.settled(self.work, one, pipeline) for one in self.results.of(row["document_id"])]
         error = row.get("error")
         earlier = Failure(error["code"], error["message"]) if error else None
         combined = aggregate.combine(found, pipeline, earlier=earlier)
@@ -91,20 +89,6 @@ class Aggregator:
             failure=combined.failure,
         )
         return written.row if written.done else None
-
-    def _settled(self, row: Row, pipeline: Pipeline) -> Settled:
-        error = row.get("error")
-        if error:
-            return Settled(row["record"], None, Failure(error["code"], error["message"]))
-        if "output_ref" not in row:
-            return Settled(row["record"], row["output"], None)
-        place = row["output_ref"]
-        line = self.work.slice(place["key"], place["offset"], place["length"])
-        text = collect.read(line).text or ""
-        if pipeline.output is None:
-            return Settled(row["record"], text, None)
-        value, _ = collect.structured(text, pipeline.output.json_schema)
-        return Settled(row["record"], value, None)
 
     def _publish(self, row: Row) -> None:
         """Tell EventBridge, with ids only."""

@@ -9,6 +9,7 @@ from botocore.config import Config
 if TYPE_CHECKING:
     from mypy_boto3_bedrock import BedrockClient
     from mypy_boto3_bedrock_runtime import BedrockRuntimeClient
+    from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_events import EventBridgeClient
     from mypy_boto3_s3 import S3Client
@@ -23,6 +24,8 @@ RETRIES = Config(
 )
 # A paid call is never repeated behind our back: Converse takes no idempotency token.
 PAID = Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=300, max_pool_connections=64)
+# Somebody waits at a terminal: say soon that nothing answers.
+ATTENDED = Config(retries={"mode": "standard", "total_max_attempts": 2}, connect_timeout=4, read_timeout=30)
 
 
 @cache
@@ -54,3 +57,8 @@ def bedrock() -> "BedrockClient":
 @cache
 def bedrock_runtime() -> "BedrockRuntimeClient":
     return boto3.client("bedrock-runtime", config=PAID)
+
+
+@cache
+def cloudformation() -> "CloudFormationClient":
+    return boto3.client("cloudformation", config=ATTENDED)

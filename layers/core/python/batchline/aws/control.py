@@ -233,6 +233,12 @@ class Control:
         row = dynamo.get(self.client, self.table, {"pk": _pipeline(pipeline), "sk": ONLY})
         return row["version"] if row else None
 
+    def in_force(self, pipelines: Iterable[str]) -> Iterator[tuple[str, str, str]]:
+        """Yield name, version and time of publication of pipelines, in no order."""
+        keys = ({"pk": _pipeline(name), "sk": ONLY} for name in pipelines)
+        for row in dynamo.get_many(self.client, self.table, keys):
+            yield row["pk"].partition("#")[2], row["version"], row["published_at"]
+
     def publish(self, pipeline: str, version: str, *, sequencer: str, at: str) -> bool:
         """Put a version of a pipeline in force, unless a later upload is. Tell whether it is now."""
         self._list_pipeline(pipeline)

@@ -39,5 +39,16 @@ class Costs:
     def of_job(self, job_id: str) -> Iterator[Row]:
         return self._scope(f"job#{job_id}")
 
+    def totals(self, job_ids: Iterable[str]) -> Iterator[Row]:
+        """Yield the total entries of jobs, in no order; a job that is not closed has none."""
+        keys = ({"scope": f"job#{one}", "entry": "total"} for one in job_ids)
+        return dynamo.get_many(self.client, self.table, keys)
+
+    def shares(self, job_id: str, document_ids: Iterable[str]) -> Iterator[Row]:
+        """Yield what a job charged for these documents, and what nobody owns, in no order."""
+        scopes = (*document_ids, UNATTRIBUTED)
+        keys = ({"scope": f"document#{one}", "entry": job_id} for one in scopes)
+        return dynamo.get_many(self.client, self.table, keys)
+
     def _scope(self, scope: str) -> Iterator[Row]:
         return dynamo.query(self.client, self.table, "#scope = :scope", {"scope": scope})

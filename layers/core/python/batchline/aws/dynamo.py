@@ -185,6 +185,20 @@ def query(
         yield from map(from_item, page["Items"])
 
 
+def scan(
+    client: "DynamoDBClient", table: str, condition: str, values: Mapping[str, Any], *, index: str
+) -> Iterator[Row]:
+    """Yield the items of a whole index that meet a condition, in no order. All of it is read and paid."""
+    request: Row = {
+        "TableName": table,
+        "IndexName": index,
+        "FilterExpression": condition,
+        **_expressions(condition, when="", values=values),
+    }
+    for page in client.get_paginator("scan").paginate(**request):
+        yield from map(from_item, page["Items"])
+
+
 def write_many(client: "DynamoDBClient", table: str, requests: Iterable[Row]) -> None:
     """Put or delete many items without conditions: `{"PutRequest": …}`, `{"DeleteRequest": …}`."""
     for batch in batched(requests, BATCH_WRITES, strict=False):

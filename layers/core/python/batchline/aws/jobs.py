@@ -8,7 +8,7 @@ OPEN       → RUNNING                    invoke, for an on-demand job
 RUNNING · REFUSED → COLLECTING → CLOSING → CLOSED   collect
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -62,7 +62,19 @@ class Jobs:
         )
         return (row["job_id"] for row in rows)
 
-    def get_many(self, job_ids: Iterator[str]) -> Iterator[Row]:
+    def created(self, status: JobStatus, since: str) -> Iterator[tuple[str, str]]:
+        """Yield when each job in a status was created since then, and its id, newest first."""
+        rows = dynamo.query(
+            self.client,
+            self.table,
+            "#status = :status AND #created_at >= :since",
+            {"status": status, "since": since},
+            index="by_status",
+            newest_first=True,
+        )
+        return ((row["created_at"], row["job_id"]) for row in rows)
+
+    def get_many(self, job_ids: Iterable[str]) -> Iterator[Row]:
         return dynamo.get_many(self.client, self.table, ({"job_id": one} for one in job_ids))
 
     def opened(self, opening: Opening) -> Row:

@@ -1,0 +1,180 @@
+"""A deployed stack as somebody at a terminal finds it: by its name, with their own credentials."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final, Self
+from urllib.parse import urlsplit
+
+from botocore import exceptions as botocore
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from batchline.aws import clients
+from batchline.aws.control import Control
+from batchline.aws.costs import Costs
+from batchline.aws.documents import Documents
+from batchline.aws.dynamo import code_of
+from batchline.aws.jobs import Jobs
+from batchline.aws.objects import Inbox, Work
+from batchline.aws.pipelines import Pipelines
+from batchline.aws.results import Results
+from batchline.errors import BatchlineError
+
+NO_CREDENTIALS: Final = (
+    botocore.NoCredentialsError,
+    botocore.PartialCredentialsError,
+    botocore.CredentialRetrievalError,
+    botocore.LoginError,
+    botocore.ProfileNotFound,
+    botocore.SSOError,
+    botocore.TokenRetrievalError,
+    botocore.UnauthorizedSSOTokenError,
+)
+UNREACHABLE: Final = (botocore.ConnectionError, botocore.HTTPClientError)
+STALE: Final = frozenset(
+    {
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "InvalidAccessKeyId",
+        "InvalidClientTokenId",
+        "InvalidSignatureException",
+        "SignatureDoesNotMatch",
+        "UnrecognizedClientException",
+    }
+)
+DENIED: Final = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
+GONE: Final = frozenset({"NoSuchBucket", "ResourceNotFoundException"})
+
+
+class StackError(BatchlineError):
+    """The stack cannot be reached or read; the message is a sentence that says what to do."""
+
+
+class Outputs(BaseModel):
+    """The outputs of the stack that lead to its stores."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    inbox_bucket: str = Field(alias="InboxBucket")
+    work_bucket: str = Field(alias="WorkBucket")
+    documents_table: str = Field(alias="DocumentsTable")
+    results_table: str = Field(alias="ResultsTable")
+    jobs_table: str = Field(alias="JobsTable")
+    costs_table: str = Field(alias="CostsTable")
+    control_table: str = Field(alias="ControlTable")
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """The stores of one stack."""
+
+    name: str
+    inbox_bucket: str
+    inbox: Inbox
+    work: Work
+    documents: Documents
+    results: Results
+    jobs: Jobs
+    costs: Costs
+    control: Control
+    pipelines: Pipelines
+
+    @classmethod
+    def connect(cls, name: str) -> Self:
+        """Find a stack by its name. Raises StackError."""
+        outputs = _outputs(name)
+        dynamodb, s3 = clients.dynamodb(), clients.s3()
+        work = Work(s3, outputs.work_bucket)
+        control = Control(dynamodb, outputs.control_table)
+        return cls(
+            name=name,
+            inbox_bucket=outputs.inbox_bucket,
+            inbox=Inbox(s3),
+            work=work,
+            documents=Documents(dynamodb, outputs.documents_table),
+            results=Results(dynamodb, outputs.results_table),
+            jobs=Jobs(dynamodb, outputs.jobs_table),
+            costs=Costs(dynamodb, outputs.costs_table),
+            control=control,
+            pipelines=Pipelines(control, work),
+        )
+
+    @property
+    def on_aws(self) -> bool:
+        """Tell whether what is done here costs real money, as it does not on a local cloud."""
+        host = urlsplit(clients.s3().meta.endpoint_url).hostname or ""
+        return ".amazonaws.com" in host
+
+
+def _outputs(name: str) -> Outputs:
+    client = clients.cloudformation()
+    place = f"in {client.meta.region_name}"
+    if not client.meta.endpoint_url.startswith("https://cloudformation."):
+        place += f" at {client.meta.endpoint_url}"
+    try:
+        stack = client.describe_stacks(StackName=name)["Stacks"][0]
+    except botocore.ClientError as error:
+        if code_of(error) != "ValidationError":
+            raise
+        raise StackError(
+            f"There is no stack {name!r} {place}: deploy it with `sam deploy` (on this machine `batchline "
+            "local deploy`), or name another with --stack or BATCHLINE_STACK and its Region with AWS_REGION."
+        ) from error
+    found = {one.get("OutputKey"): one.get("OutputValue") for one in stack.get("Outputs", ())}
+    try:
+        return Outputs.model_validate(found)
+    except ValidationError as error:
+        missing = ", ".join(str(one["loc"][0]) for one in error.errors(include_url=False))
+        raise StackError(
+            f"The stack {name!r} {place} is {stack['StackStatus']} and has no output {missing}: is it "
+            "Batchline? Name another with --stack or BATCHLINE_STACK."
+        ) from error
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """Turn the errors of AWS that people meet into a StackError; all others fly on as they are."""
+    try:
+        yield
+    except botocore.NoRegionError as error:
+        raise StackError("No Region is set: set AWS_REGION, or add --local for the local cloud.") from error
+    except NO_CREDENTIALS as error:
+        raise StackError(
+            f"No usable AWS credentials ({_said(error)}): set AWS_PROFILE or sign in with `aws login`, or "
+            "add --local for the local cloud."
+        ) from error
+    except UNREACHABLE as error:
+        raise StackError(_unreachable(error)) from error
+    except botocore.ClientError as error:
+        sentence = _refused(error)
+        if sentence is None:
+            raise
+        raise StackError(sentence) from error
+
+
+def _said(error: Exception) -> str:
+    return str(error).rstrip(".").partition("\n")[0]
+
+
+def _unreachable(error: botocore.BotoCoreError) -> str:
+    url = urlsplit(getattr(error, "kwargs", {}).get("endpoint_url") or "https://amazonaws.com")
+    endpoint = f"{url.scheme}://{url.netloc}"
+    if "amazonaws.com" in endpoint:
+        return f"No answer from AWS: look at the network and the Region ({_said(error)})."
+    return (
+        f"Nothing answers at {endpoint}: the local cloud does not run. Start it with `make demo` or "
+        "`batchline local up`, or unset AWS_ENDPOINT_URL to use AWS."
+    )
+
+
+def _refused(error: botocore.ClientError) -> str | None:
+    """Say what to do about a refusal. None: nobody at a terminal can do anything."""
+    code, action = code_of(error), error.operation_name
+    said = error.response.get("Error", {}).get("Message", "")
+    if code in STALE:
+        return f"AWS does not take the credentials ({code}): sign in again, or set AWS_PROFILE."
+    if code in DENIED:
+        return f"Your AWS identity may not call {action}: {said}"
+    if code in GONE:
+        return f"Something of the stack is gone ({action}: {said}): look at the stack, or name another."
+    return None

@@ -1,0 +1,85 @@
+"""The command line: `batchline status`, `results`, `jobs`, `costs`, `upload`, `demo` and more.
+
+Exit codes: 0 all is well; 1 something was done but is not well (documents that failed, a pipeline file
+with a mistake, a demo that took too long); 2 what was asked cannot be done (wrong usage, no credentials,
+no such stack, no answer, an unknown or ambiguous name).
+"""
+
+import os
+from importlib.metadata import version
+from typing import Annotated, Any, override
+
+import typer
+from typer.core import TyperGroup
+
+from batchline.aws.stack import plain_errors
+from batchline.cli import checkout
+from batchline.cli.costs import costs
+from batchline.cli.jobs import jobs
+from batchline.cli.results import results
+from batchline.cli.session import NOT_DONE, Problem, Session
+from batchline.cli.status import status
+from batchline.errors import BatchlineError
+
+
+class Commands(TyperGroup):
+    """The commands; what people can do something about ends as one sentence on standard error."""
+
+    @override
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            with plain_errors():
+                return super().invoke(ctx)
+        except (Problem, BatchlineError) as error:
+            typer.echo(f"Error: {error}", err=True)
+            raise typer.Exit(NOT_DONE) from error
+
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Drop documents in a bucket; get model answers and the invoice in tables.",
+    epilog="Exit codes: 0 all is well; 1 something is not (documents that failed, a pipeline file with a "
+    "mistake, a wait that took too long); 2 it cannot be done (usage, credentials, stack, unknown name).",
+)
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"batchline {version('batchline')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    context: typer.Context,
+    *,
+    stack: Annotated[
+        str, typer.Option(envvar="BATCHLINE_STACK", help="The name of the CloudFormation stack.")
+    ] = "batchline",
+    local: Annotated[bool, typer.Option("--local", help="Talk to the local cloud, not to AWS.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Write JSON; money as strings.")] = False,
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_say_version, is_eager=True, help="Say the version and end."),
+    ] = False,
+) -> None:
+    if local:
+        os.environ.update(checkout.client_environment())
+    context.obj = Session(stack_name=stack, as_json=as_json)
+
+
+for _command in (status, results, jobs, costs):
+    app.command()(_command)
+
+
+@app.command(
+    name="local",
+    add_help_option=False,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
+def local_cloud(context: typer.Context) -> None:
+    """Run the local cloud on this machine (in a checkout of the repository)."""
+    checkout.module("cli").app(args=context.args, prog_name="batchline local")
