@@ -137,9 +137,13 @@ def is_healthy(url: str) -> bool:
 
 @contextlib.contextmanager
 def one_at_a_time(settings: Settings, work: str) -> Iterator[None]:
-    """Let only one command at a time do this work on this cloud; others wait."""
+    """Let only one command at a time do this work in this repository; others wait.
+
+    Clouds on other ports count too: they share the environments and sam's build folder.
+    """
     settings.run.mkdir(parents=True, exist_ok=True)
-    with (settings.run / f"{work}.lock").open("w") as lock:
+    settings.installed.mkdir(parents=True, exist_ok=True)
+    with (settings.installed / f"{work}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

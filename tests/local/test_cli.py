@@ -13,7 +13,7 @@ RUNNER = CliRunner()
 
 @pytest.fixture
 def nothing_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    own = Settings(run=tmp_path, localstack_port=free_port(), bedrock_port=free_port())
+    own = Settings(installed=tmp_path, run=tmp_path, localstack_port=free_port(), bedrock_port=free_port())
     monkeypatch.setattr(settings, "from_environment", lambda: own)
     return own
 

@@ -35,7 +35,12 @@ BROKEN = "print('first line'); raise SystemExit('the reason')"
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
     """A cloud of two small servers that need nothing installed."""
-    own = Settings(run=tmp_path / "run", localstack_port=free_port(), bedrock_port=free_port())
+    own = Settings(
+        installed=tmp_path / "installed",
+        run=tmp_path / "run",
+        localstack_port=free_port(),
+        bedrock_port=free_port(),
+    )
     monkeypatch.setattr(environments, "ensure", lambda *_: False)
     real = {name: getattr(servers, name) for name in ("localstack", "bedrock")}
     for name, describe in real.items():
@@ -102,7 +107,7 @@ def test_down_leaves_neither_processes_nor_files(settings: Settings) -> None:
     assert len(pids) == 4
     assert down(settings) == ["Stopped bedrock.", "Stopped localstack."]
     assert pids.isdisjoint(processes.snapshot())
-    assert {path.name for path in settings.run.iterdir()} == {"bedrock.log", "localstack.log", "run.lock"}
+    assert {path.name for path in settings.run.iterdir()} == {"bedrock.log", "localstack.log"}
     assert down(settings) == ["Nothing runs that was started here."]
 
 
