@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Mount, Route
+from starlette.routing import Mount
+from starlette.types import Receive, Scope, Send
 
 from local.bedrock import controls, wire
 from local.bedrock.emulator import Emulator
@@ -17,7 +18,6 @@ from local.bedrock.errors import ApiError
 from local.bedrock.settings import Settings
 
 _log = logging.getLogger(__name__)
-_METHODS = ["GET", "POST", "PUT", "DELETE", "HEAD", "PATCH", "OPTIONS"]
 # The largest documented payload is InvokeModel's 25,000,000 bytes; base64 makes it a third longer.
 _LARGEST_BODY = 36_000_000
 
@@ -31,13 +31,16 @@ def build(settings: Settings) -> Starlette:
         yield
         await app.state.emulator.close()
 
-    return Starlette(
-        routes=[
-            Mount("/_emulator", routes=controls.ROUTES),
-            Route("/{path:path}", _serve, methods=_METHODS),
-        ],
-        lifespan=lifespan,
-    )
+    app = Starlette(routes=[Mount("/_emulator", routes=controls.ROUTES)], lifespan=lifespan)
+    # AWS's own paths are matched by `wire`, on the encoded path: a route would decode it first.
+    app.router.redirect_slashes = False
+    app.router.default = _aws
+    return app
+
+
+async def _aws(scope: Scope, receive: Receive, send: Send) -> None:
+    response = await _serve(Request(scope, receive))
+    await response(scope, receive, send)
 
 
 async def _serve(request: Request) -> Response:
