@@ -120,7 +120,7 @@ class Job:
 
     def members(self) -> dict[str, Any]:
         """Return the members of GetModelInvocationJob's answer and of a list summary."""
-        return {
+        members = {
             "jobArn": self.arn,
             "jobName": self.name,
             "modelId": self.request["modelId"],
@@ -139,6 +139,7 @@ class Job:
             "modelInvocationType": self.invocation_type,
             **self.counters.members(),
         }
+        return {name: value for name, value in members.items() if value is not None}
 
 
 def new_id(entropy: random.Random) -> str:

@@ -29,6 +29,8 @@ SIGNED = {
 }
 FUZZ = settings(
     max_examples=CASES,
+    # The short run tries the same cases every time; a run that asks for a number tries new ones.
+    derandomize="BATCHLINE_FUZZ_CASES" not in os.environ,
     deadline=None,
     suppress_health_check=[
         HealthCheck.function_scoped_fixture,
