@@ -1,0 +1,109 @@
+"""The one place through which all calls to AWS of a test pass: counted, one at a time, made to fail."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
+
+ENDPOINT = "https://aws.test"
+
+
+class Died(Exception):
+    """The function was killed here; nothing that it would do afterwards happens."""
+
+
+class Fault(Enum):
+    """How a call goes wrong."""
+
+    DIED_BEFORE = "died before the call"
+    DIED_AFTER = "died after the call took effect"
+    FAILED_BEFORE = "the call failed"
+    REPLY_LOST = "the call took effect, its reply was lost"
+
+    @property
+    def deadly(self) -> bool:
+        return self in {Fault.DIED_BEFORE, Fault.DIED_AFTER}
+
+    @property
+    def takes_effect(self) -> bool:
+        return self in {Fault.DIED_AFTER, Fault.REPLY_LOST}
+
+    def error(self) -> Exception:
+        if self.deadly:
+            return Died()
+        if self.takes_effect:
+            return ReadTimeoutError(endpoint_url=ENDPOINT)
+        return ConnectTimeoutError(endpoint_url=ENDPOINT)
+
+
+@dataclass(frozen=True)
+class Call:
+    stage: str
+    name: str
+    parameters: Any
+    reply: Any
+
+
+@dataclass
+class Calls:
+    """Counts the calls of the stages. The `at`-th one from `arm` on has the fault."""
+
+    made: list[Call] = field(default_factory=list)
+    watch: Callable[[str, Any], None] | None = None
+    change: Callable[[str, Any, Any], Any] | None = None
+    _inside: bool = False
+    _dead: bool = False
+    _fault: Fault | None = None
+    _left: int = 0
+    stage: str = ""
+    struck: str = ""
+    _lock: Any = field(default_factory=threading.RLock)
+
+    def arm(self, fault: Fault, at: int) -> None:
+        self._fault, self._left, self.struck = fault, at, ""
+
+    def begin(self, stage: str) -> None:
+        """A function starts in a process of its own."""
+        self._inside, self._dead, self.stage = True, False, stage
+
+    def end(self) -> None:
+        self._inside = False
+
+    def pass_on(self, name: str, parameters: Any, do: Callable[[], Any]) -> Any:
+        """Make a call, or let it go wrong."""
+        with self._lock:
+            if not self._inside:
+                return do()
+            if self._dead:
+                raise Died
+            fault = self._due(name)
+            if self.watch:
+                self.watch(name, parameters)
+            if fault and not fault.takes_effect:
+                raise fault.error()
+            reply = do()
+            if fault:
+                raise fault.error()
+            if self.change:
+                reply = self.change(name, parameters, reply)
+            self.made.append(Call(self.stage, name, parameters, reply))
+            return reply
+
+    def _due(self, name: str) -> Fault | None:
+        if self._fault is None:
+            return None
+        self._left -= 1
+        if self._left:
+            return None
+        fault, self._fault = self._fault, None
+        self._dead, self.struck = fault.deadly, f"{self.stage} {name}"
+        return fault
+
+    def names(self) -> list[str]:
+        return [one.name for one in self.made]
+
+    def of(self, name: str) -> list[Call]:
+        return [one for one in self.made if one.name == name]

@@ -1,0 +1,85 @@
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import stamina
+from botocore.client import BaseClient
+from moto import mock_aws
+from moto.dynamodb import dynamodb_backends
+from moto.dynamodb.models.dynamo_type import DynamoType
+from moto.events import events_backends
+from moto.s3 import s3_backends
+from moto.sqs import sqs_backends
+
+from local.localstack.batchline_localstack import item_rules
+from tests.integration import world as worlds
+from tests.integration.calls import Calls
+from tests.integration.fake_bedrock import Account
+from tests.integration.world import START, Clock, World
+
+
+CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",
+    "AWS_DEFAULT_REGION": "us-east-1",
+}
+
+
+def _canonical(value: DynamoType, given: Any) -> None:
+    """Keep numbers as DynamoDB does, without exponent; moto fails to add to `1E-7`."""
+    _init(value, given)
+    if value.type == "N" and isinstance(value.value, str):
+        # What is no number is left for moto to refuse.
+        with contextlib.suppress(ArithmeticError):
+            value.value = item_rules.canonical_number(value.value)
+
+
+_init = DynamoType.__init__
+
+
+@contextlib.contextmanager
+def open_world(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], World]]:
+    """Yield what builds a fresh Batchline at nine in the morning, as often as it is called."""
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    current: list[World] = []
+    original = BaseClient._make_api_call
+
+    def call(client: BaseClient, operation: str, parameters: Any) -> Any:
+        name = f"{client.meta.service_model.service_name}.{operation}"
+
+        def go() -> Any:
+            return original(client, operation, parameters)
+
+        return current[-1].calls.pass_on(name, parameters, go) if current else go()
+
+    def now() -> float:
+        return current[-1].clock().timestamp() if current else START.timestamp()
+
+    def begin() -> World:
+        current.clear()
+        for backends in (dynamodb_backends, s3_backends, sqs_backends, events_backends):
+            for regions in backends.values():
+                for backend in regions.values():
+                    backend.reset()
+        clock, calls = Clock(), Calls()
+        current.append(World(clock, calls, Account(clock, calls), worlds.create()))
+        return current[-1]
+
+    # Delays and visibility timeouts follow the test's clock.
+    monkeypatch.setattr("moto.sqs.models.unix_time", now)
+    monkeypatch.setattr("moto.sqs.models.unix_time_millis", lambda: now() * 1000)
+    monkeypatch.setattr(DynamoType, "__init__", _canonical)
+    monkeypatch.setattr(BaseClient, "_make_api_call", call)
+    with stamina.set_testing(True, attempts=12, cap=True), mock_aws():
+        yield begin
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """A fresh Batchline. An error of a stage fails the test."""
+    with open_world(monkeypatch) as begin:
+        made = begin()
+        made.fatal = True
+        yield made

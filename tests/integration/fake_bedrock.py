@@ -1,0 +1,282 @@
+"""A Bedrock in the test's process, at the level of boto3's clients.
+
+It reads a job's input from the work bucket, checks what Bedrock checks, writes output and manifest in
+Bedrock's format in another order, and remembers every record that was ever paid for.
+"""
+
+import json
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from batchline.aws import clients
+from batchline.models import Usage
+from botocore.exceptions import ClientError
+
+from tests.integration.calls import Calls
+
+TOKENS_IN, TOKENS_OUT = 100, 20
+
+
+@dataclass(frozen=True)
+class Say:
+    """An answer: text, or an error with its HTTP status."""
+
+    text: str = ""
+    stop: str = "end_turn"
+    usage: Usage = Usage(TOKENS_IN, TOKENS_OUT)
+    error: int | None = None
+
+
+def prompt_of(body: dict[str, Any]) -> str:
+    text: str = body["messages"][0]["content"][0]["text"]
+    return text
+
+
+def called(body: dict[str, Any]) -> str:
+    """Name a single call. Converse knows no record id, so what was asked stands for it."""
+    return f"converse {prompt_of(body)} {body['inferenceConfig']['maxTokens']}"
+
+
+def echo(_record_id: str, body: dict[str, Any]) -> Say:
+    """Answer with the prompt's first words, so that answers can be told from each other."""
+    return Say(f"answer to {prompt_of(body)[:60]}")
+
+
+def reply_of(said: Say) -> dict[str, Any]:
+    usage = said.usage
+    return {
+        "output": {"message": {"role": "assistant", "content": [{"text": said.text}]}},
+        "stopReason": said.stop,
+        "usage": {
+            "inputTokens": usage.input_tokens,
+            "outputTokens": usage.output_tokens,
+            "totalTokens": usage.input_tokens + usage.output_tokens,
+        },
+        "metrics": {"latencyMs": 1},
+    }
+
+
+def nothing(_record_id: str) -> bool:
+    return False
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a batch job ends, and what is odd about its output."""
+
+    status: str = "Completed"
+    message: str = ""
+    left_out: Callable[[str], bool] = nothing
+    twice: Callable[[str], bool] = nothing
+    garbled: Callable[[str], bool] = nothing
+    foreign: tuple[bytes, ...] = ()
+    more_in_manifest: Usage = Usage()
+    manifest: bool = True
+
+
+@dataclass
+class Job:
+    arn: str
+    name: str
+    token: str
+    model: str
+    input_uri: str
+    output_uri: str
+    submitted: datetime
+    status: str = "InProgress"
+    message: str = ""
+
+
+@dataclass
+class Account:
+    """What Bedrock knows: its jobs, and what was paid for."""
+
+    clock: Callable[[], datetime]
+    calls: Calls
+    answer: Callable[[str, dict[str, Any]], Say] = echo
+    ending: Ending = Ending()
+    minimum: int = 100
+    quota: int = 100
+    refusal: tuple[str, str] | None = None
+    jobs: dict[str, Job] = field(default_factory=dict)
+    paid: Counter[str] = field(default_factory=Counter)
+    billed: Usage = Usage()
+    tiers: list[str] = field(default_factory=list)
+    seen: set[str] = field(default_factory=set)
+    _tokens: dict[str, str] = field(default_factory=dict)
+
+    def running(self) -> list[Job]:
+        return [one for one in self.jobs.values() if one.status == "InProgress"]
+
+    def forget_tokens(self) -> None:
+        self._tokens.clear()
+
+    def pay(self, record_id: str, usage: Usage) -> None:
+        self.paid[record_id] += 1
+        self.billed += usage
+
+    # the control plane
+
+    def create_model_invocation_job(self, **asked: Any) -> dict[str, Any]:
+        name = "bedrock.CreateModelInvocationJob"
+        return self.calls.pass_on(name, asked, lambda: self._create(asked))
+
+    def _create(self, asked: dict[str, Any]) -> dict[str, Any]:
+        token = asked["clientRequestToken"]
+        if token in self._tokens:
+            return {"jobArn": self._tokens[token]}
+        if self.refusal:
+            raise error("CreateModelInvocationJob", *self.refusal)
+        if len(self.running()) >= self.quota:
+            raise error("CreateModelInvocationJob", "ServiceQuotaExceededException", "too many jobs")
+        assert asked["modelInvocationType"] == "Converse"
+        arn = f"arn:aws:bedrock:us-east-1:000000000000:model-invocation-job/{len(self.jobs):012d}"
+        self.jobs[arn] = Job(
+            arn,
+            asked["jobName"],
+            token,
+            asked["modelId"],
+            asked["inputDataConfig"]["s3InputDataConfig"]["s3Uri"],
+            asked["outputDataConfig"]["s3OutputDataConfig"]["s3Uri"],
+            self.clock(),
+        )
+        self._tokens[token] = arn
+        return {"jobArn": arn}
+
+    def get_paginator(self, operation: str) -> "Listing":
+        assert operation == "list_model_invocation_jobs"
+        return Listing(self)
+
+    def get_model_invocation_job(self, **asked: Any) -> dict[str, Any]:
+        job = self.jobs[asked["jobIdentifier"]]
+        found = {"jobArn": job.arn, "status": job.status, "message": job.message}
+        return self.calls.pass_on("bedrock.GetModelInvocationJob", asked, lambda: found)
+
+    # the runtime
+
+    def converse(self, **asked: Any) -> dict[str, Any]:
+        return self.calls.pass_on("bedrock.Converse", asked, lambda: self._converse(asked))
+
+    def _converse(self, asked: dict[str, Any]) -> dict[str, Any]:
+        body = {name: value for name, value in asked.items() if name not in {"modelId", "serviceTier"}}
+        self.tiers.append(asked.get("serviceTier", {}).get("type", "default"))
+        said = self.answer("", body)
+        if said.error:
+            raise error("Converse", "ModelErrorException", "the model failed", status=said.error)
+        self.pay(called(body), said.usage)
+        return reply_of(said) | {"ResponseMetadata": {"HTTPStatusCode": 200}}
+
+    # batch jobs
+
+    def work(self) -> list[Job]:
+        """End all running jobs and return them."""
+        ended = self.running()
+        for job in ended:
+            self._end(job)
+        return ended
+
+    def _end(self, job: Job) -> None:
+        files = dict(self._input(job.input_uri))
+        records = [json.loads(line) for data in files.values() for line in data.splitlines()]
+        names = [one["recordId"] for one in records]
+        assert len(set(names)) == len(names), "a record stands twice in the input of one job"
+        ending = self.ending
+        if len(records) < self.minimum:
+            job.status, job.message = "Failed", f"needs at least {self.minimum} records"
+            return
+        job.status, job.message = ending.status, ending.message
+        if ending.status in {"Failed", "Expired"}:
+            return
+        self._write(job, files, ending)
+
+    def _write(self, job: Job, files: dict[str, bytes], ending: Ending) -> None:
+        usage, good, bad = Usage(), 0, 0
+        bucket, prefix = _split(job.output_uri)
+        folder = f"{prefix}{job.arn[-12:]}/"
+        for key, data in files.items():
+            lines: list[bytes] = []
+            for asked in map(json.loads, data.splitlines()):
+                name = asked["recordId"]
+                if ending.left_out(name):
+                    continue
+                said = self.answer(name, asked["modelInput"])
+                lines.append(_line(asked, said))
+                if said.error:
+                    bad += 1
+                    continue
+                good, usage = good + 1, usage + said.usage
+                self.pay(name, said.usage)
+                if ending.twice(name):
+                    lines.append(_line(asked, said))
+                    usage += said.usage
+                if ending.garbled(name):
+                    lines[-1] = lines[-1][: len(lines[-1]) // 2]
+            random.Random(job.name).shuffle(lines)
+            lines += ending.foreign
+            name = key.rsplit("/", 1)[-1]
+            self._put(bucket, f"{folder}{name}.out", b"\n".join(lines) + b"\n")
+        usage += ending.more_in_manifest
+        if ending.manifest:
+            counts = {
+                "totalRecordCount": good + bad,
+                "processedRecordCount": good + bad,
+                "successRecordCount": good,
+                "errorRecordCount": bad,
+                "inputTokenCount": usage.input_tokens,
+                "outputTokenCount": usage.output_tokens,
+            }
+            self._put(bucket, f"{folder}manifest.json.out", json.dumps(counts).encode())
+
+    @staticmethod
+    def _input(uri: str) -> Iterator[tuple[str, bytes]]:
+        bucket, key = _split(uri)
+        s3 = clients.s3()
+        for item in s3.list_objects_v2(Bucket=bucket, Prefix=key)["Contents"]:
+            if item["Key"].endswith(".jsonl"):
+                yield item["Key"], s3.get_object(Bucket=bucket, Key=item["Key"])["Body"].read()
+
+    @staticmethod
+    def _put(bucket: str, key: str, data: bytes) -> None:
+        clients.s3().put_object(Bucket=bucket, Key=key, Body=data)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """ListModelInvocationJobs, page by page."""
+
+    account: Account
+
+    def paginate(self, **asked: Any) -> Iterator[dict[str, Any]]:
+        def read() -> list[dict[str, str]]:
+            return [
+                {"jobArn": one.arn, "jobName": one.name}
+                for one in self.account.jobs.values()
+                if asked["nameContains"] in one.name and one.submitted >= asked["submitTimeAfter"]
+            ]
+
+        found = self.account.calls.pass_on("bedrock.ListModelInvocationJobs", asked, read)
+        yield {"invocationJobSummaries": found}
+
+
+def error(operation: str, code: str, message: str, *, status: int = 400) -> ClientError:
+    reply: Any = {
+        "Error": {"Code": code, "Message": message},
+        "ResponseMetadata": {"HTTPStatusCode": status},
+    }
+    return ClientError(reply, operation)
+
+
+def _split(uri: str) -> tuple[str, str]:
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    return bucket, key
+
+
+def _line(asked: dict[str, Any], said: Say) -> bytes:
+    if said.error:
+        failure = {"errorCode": said.error, "errorMessage": "the model failed"}
+        return json.dumps(asked | {"error": failure}).encode()
+    return json.dumps(asked | {"modelOutput": reply_of(said)}).encode()
