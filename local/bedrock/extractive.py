@@ -18,10 +18,19 @@ class ExtractiveWriter:
 
     def write(self, prompt: Prompt) -> Draft:
         asked = task.read(prompt)
+        thought = _reasoning(asked) if prompt.reasons_aloud else ""
         if asked.schema is not None:
             filled = schema_filling.fill(asked.schema, asked.document)
-            return Draft(orjson.dumps(filled).decode())
-        return Draft(ranking.summarize(asked.document, count=asked.sentences, question=asked.instruction))
+            return Draft(thought + orjson.dumps(filled).decode())
+        summary = ranking.summarize(asked.document, count=asked.sentences, question=asked.instruction)
+        return Draft(thought + summary)
 
     def fill(self, prompt: Prompt, schema: Mapping[str, Any]) -> Any:
         return schema_filling.fill(schema, task.read(prompt).document)
+
+
+def _reasoning(asked: task.Task) -> str:
+    """Return what a reasoning model says before it answers; it costs output tokens like the rest."""
+    form = "a JSON value" if asked.schema is not None else f"{asked.sentences} sentences"
+    words = len(asked.document.split())
+    return f"<reasoning>A text of {words} words is given and {form} wanted.</reasoning>"

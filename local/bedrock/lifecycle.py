@@ -1,6 +1,7 @@
 """Takes a job through its states, one task per job, all waiting on the emulator's clock."""
 
 import asyncio
+import functools
 import logging
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from local.bedrock.clock import Clock
 from local.bedrock.events import Publisher
 from local.bedrock.faults import FaultBoard, Faults
 from local.bedrock.generation import Writer
-from local.bedrock.jobs import TERMINAL, Counters, Job, JobStore, Status
+from local.bedrock.jobs import FOLLOWERS, TERMINAL, Counters, Job, JobStore, Status
 from local.bedrock.limits import Limits
 from local.bedrock.storage import InputFile, Location, Storage, StorageError, denied
 
@@ -62,11 +63,19 @@ class Runner:
     def start(self, job: Job) -> None:
         """Announce a job that was just stored and begin its life."""
         self._announce(job)
-        self._clock.spawn(self._live(job.job_id))
+        task = self._clock.spawn(self._live(job.job_id))
+        task.add_done_callback(functools.partial(self._ended, job.job_id))
 
     def stop(self, job: Job) -> None:
         """Mark a job as stopping; its own task brings it to Stopped."""
         self._move(job.job_id, Status.STOPPING)
+
+    def _ended(self, job_id: str, task: asyncio.Task[None]) -> None:
+        """Fail a job whose task broke: an error of the emulator must not leave it running for ever."""
+        job = self._store.get(job_id)
+        broke = not task.cancelled() and task.exception() is not None
+        if broke and job is not None and Status.FAILED in FOLLOWERS.get(job.status, ()):
+            self._move(job_id, Status.FAILED, "An internal error occurred.")
 
     async def _live(self, job_id: str) -> None:
         try:

@@ -21,7 +21,6 @@ class Limits(BaseModel):
     max_job_bytes: int = Field(default=5 * GIGABYTE, ge=0)
     max_large_job_bytes: int = Field(default=100 * GIGABYTE, ge=0)
     max_jobs_per_model: int = Field(default=100, ge=0)
-    max_custom_jobs_per_model: int = Field(default=3, ge=0)
     control_requests_per_minute: int | None = Field(default=None, ge=0)
     requests_per_minute: int | None = Field(default=None, ge=0)
     tokens_per_minute: int | None = Field(default=None, ge=0)

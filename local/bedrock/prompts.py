@@ -28,7 +28,8 @@ class Prompt:
     """A request without its dialect.
 
     `schema` is set where the request itself demands JSON of that form, `tool` where it demands a
-    tool call. `extra_tokens` stands for what has no text, such as images.
+    tool call. `extra_tokens` stands for what has no text, such as
+    images. A model that `reasons_aloud` puts its reasoning before the answer, in the same text.
     """
 
     turns: tuple[Turn, ...]
@@ -39,6 +40,7 @@ class Prompt:
     tool: Tool | None = None
     temperature: float | None = None
     extra_tokens: int = 0
+    reasons_aloud: bool = False
 
     @property
     def text(self) -> str:

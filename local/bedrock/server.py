@@ -31,11 +31,23 @@ def build(settings: Settings) -> Starlette:
         yield
         await app.state.emulator.close()
 
-    app = Starlette(routes=[Mount("/_emulator", routes=controls.ROUTES)], lifespan=lifespan)
+    app = Starlette(
+        routes=[Mount("/_emulator", routes=controls.ROUTES)],
+        lifespan=lifespan,
+        exception_handlers={Exception: _broken},
+    )
     # AWS's own paths are matched by `wire`, on the encoded path: a route would decode it first.
     app.router.redirect_slashes = False
     app.router.default = _aws
     return app
+
+
+async def _broken(request: Request, error: Exception) -> Response:
+    """Answer as AWS does when the emulator itself fails; the server logs the traceback."""
+    del request, error
+    failure = ApiError("InternalServerException", "The request processing has failed.")
+    reply = wire.render_error(failure)
+    return Response(reply.body, status_code=failure.status, headers=dict(reply.headers))
 
 
 async def _aws(scope: Scope, receive: Receive, send: Send) -> None:

@@ -58,6 +58,7 @@ def read(body: dict[str, Any], model: Model) -> Prompt:
         stop_sequences=tuple(stop),
         schema=wanted.schema_ if wanted else None,
         temperature=request.temperature,
+        reasons_aloud=model.model_id.startswith("openai.gpt-oss"),
     )
 
 

@@ -6,6 +6,8 @@ import re
 import pytest
 from botocore.exceptions import ClientError
 
+from local.bedrock import inference, wire
+
 from .conftest import NOVA, STEP, Bench, converse_record
 
 
@@ -180,6 +182,22 @@ def test_a_stop_passes_stopping_and_ends_stopped(bench: Bench, states: int) -> N
         bench.bedrock.stop_model_invocation_job(jobIdentifier=arn)
     assert refused.value.response["Error"]["Code"] == "ConflictException"
     assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
+
+
+def test_an_error_of_the_emulator_fails_the_job_and_not_the_server(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    bench.put_records("jobs/a.jsonl", [converse_record(n) for n in range(100)])
+    monkeypatch.setattr(inference, "converse_record", broken)
+    job = bench.finish(bench.create())
+    assert (job["status"], job["message"]) == ("Failed", "An internal error occurred.")
+    monkeypatch.setattr(wire, "parse", broken)
+    with pytest.raises(ClientError) as failed:
+        bench.get(job["jobArn"])
+    assert failed.value.response["Error"]["Code"] == "InternalServerException"
 
 
 def test_kms_key_is_passed_to_s3(bench: Bench) -> None:

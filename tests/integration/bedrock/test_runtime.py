@@ -162,11 +162,6 @@ class TestInvokeModel:
             ),
             ("amazon.titan-text-express-v1", {"inputText": PROMPT}, ["results", 0, "outputText"]),
             ("cohere.command-r-v1:0", {"message": PROMPT}, ["text"]),
-            (
-                "openai.gpt-oss-20b-1:0",
-                {"messages": [{"role": "user", "content": PROMPT}]},
-                ["choices", 0, "message", "content"],
-            ),
         ],
     )
     def test_each_dialect_answers_in_its_own_form(
@@ -176,6 +171,16 @@ class TestInvokeModel:
         for step in path:
             found = found[step]
         assert found in SENTENCES
+
+    def test_gpt_oss_reasons_before_it_answers(self, bench: Bench) -> None:
+        body = {"messages": [{"role": "user", "content": PROMPT}]}
+        answer = invoke(bench, "openai.gpt-oss-20b-1:0", body)
+        thought, said = answer["choices"][0]["message"]["content"].split("</reasoning>")
+        assert thought.startswith("<reasoning>")
+        assert said in SENTENCES
+        cut = invoke(bench, "openai.gpt-oss-20b-1:0", {**body, "max_completion_tokens": 5})
+        assert cut["choices"][0]["finish_reason"] == "length"
+        assert cut["usage"]["completion_tokens"] == 5
 
     def test_token_counts_are_in_the_headers(self, bench: Bench) -> None:
         answer = bench.runtime.invoke_model(modelId=HAIKU, body=json.dumps(CLAUDE))
