@@ -1,8 +1,7 @@
 """The deployed stack as a person meets it: a bucket to drop files in, and tables to read."""
 
 import json
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -12,9 +11,9 @@ import localstack_client.session
 from batchline.models import DocumentStatus
 
 from local.settings import REPOSITORY
+from tests.waiting import eventually
 
 SAMPLES = REPOSITORY / "samples"
-POLL_S = 0.25
 TIMEOUT_S = 90.0
 QUEUES = ("Uploads", "Wake", "Jobs", "OnDemand", "JobEvents", "Documents")
 FUNCTIONS = ("Chunk", "Pack", "Submit", "Invoke", "Collect", "Aggregate", "Reconcile")
@@ -66,7 +65,7 @@ class Stack:
             ends = [DocumentStatus(row["status"]).terminal for row in rows.values()]
             return rows if len(rows) == len(keys) and all(ends) else None
 
-        return eventually(all_ended)
+        return eventually(all_ended, seconds=TIMEOUT_S)
 
     def closed_jobs(self) -> list[dict[str, Any]]:
         """Wait until every job is closed."""
@@ -75,7 +74,7 @@ class Stack:
             rows = self.rows("Jobs")
             return rows if all(row["status"] == "CLOSED" for row in rows) else None
 
-        return eventually(all_closed)
+        return eventually(all_closed, seconds=TIMEOUT_S)
 
     def waiting_messages(self) -> dict[str, int]:
         """Count what waits in queues and dead-letter queues."""
@@ -114,15 +113,6 @@ class Stack:
     def batch_jobs_at_bedrock(self) -> list[dict[str, Any]]:
         jobs = boto3.client("bedrock").list_model_invocation_jobs()["invocationJobSummaries"]
         return list(jobs)
-
-
-def eventually[T](fetch: Callable[[], T | None], *, seconds: float = TIMEOUT_S) -> T:
-    """Call until there is a result and return it; fail when the time is up."""
-    deadline = time.monotonic() + seconds
-    while (found := fetch()) is None:
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        time.sleep(POLL_S)
-    return found
 
 
 def total(rows: list[dict[str, Any]], name: str) -> Decimal:

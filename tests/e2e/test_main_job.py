@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.stack import Stack, eventually, total
+from tests.e2e.stack import Stack, total
+from tests.waiting import eventually
 
 BAD = {
     "inbox/summary/bad/empty.txt": (b"", "UPLOAD_EMPTY", "Upload it again"),
@@ -63,7 +64,10 @@ def test_each_record_has_its_result(stack: Stack, samples: list[dict[str, Any]])
     for row in samples:
         mine = [one for one in results if one["document_id"] == row["document_id"]]
         assert sorted(one["record"] for one in mine) == [f"m{n:07d}" for n in range(int(row["records"]))]
-        assert total(mine, "cost_usd") == row["cost_usd"]
+        # A row holds what its last attempt cost; the document has paid for the attempts before as well.
+        first_attempts_only = all(one["attempt"] == 1 for one in mine)
+        paid = total(mine, "cost_usd")
+        assert paid == row["cost_usd"] if first_attempts_only else paid < row["cost_usd"]
         assert all("output" in one or "output_ref" in one for one in mine)
 
 

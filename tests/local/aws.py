@@ -14,7 +14,7 @@ import boto3
 from botocore.config import Config
 
 from local.settings import Settings
-from tests.local.waiting import eventually
+from tests.waiting import eventually
 
 ROLE = "arn:aws:iam::000000000000:role/function"
 # One try: a test must see the first answer.

@@ -1,22 +1,15 @@
-import socket
 from collections.abc import Iterator
 
 import pytest
 
 from local import cloud, settings
-from local.settings import HOST, Settings
+from local.settings import Settings
 from tests.local.aws import Aws
+from tests.ports import free_port
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "localstack: needs LocalStack, which it starts by itself")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 from local import settings
 from local.cli import app
 from local.settings import Settings
-from tests.local.conftest import free_port
+from tests.ports import free_port
 
 RUNNER = CliRunner()
 

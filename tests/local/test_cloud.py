@@ -15,8 +15,8 @@ from local.errors import LocalCloudError
 from local.processes import Record
 from local.servers import Server
 from local.settings import HOST, Settings
-from tests.local.conftest import free_port
-from tests.local.waiting import eventually
+from tests.ports import free_port
+from tests.waiting import eventually
 
 SERVER = """
 import http.server, subprocess, sys

@@ -9,7 +9,7 @@ from local import deployment
 from local.deployment import SamConfig
 from local.errors import LocalCloudError
 from local.settings import REPOSITORY, Settings
-from tests.local.conftest import free_port
+from tests.ports import free_port
 
 SOURCE_FILES = ("functions/chunk/app.py", "layers/core/python/batchline/ids.py")
 STACK: dict[str, Any] = {

@@ -12,8 +12,8 @@ from local import cloud, processes
 from local.processes import Record
 from local.settings import Settings
 from tests.local.aws import Aws
-from tests.local.conftest import free_port
-from tests.local.waiting import eventually
+from tests.ports import free_port
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.localstack
 

@@ -10,7 +10,7 @@ from urllib.parse import unquote_plus
 import pytest
 
 from tests.local.aws import Aws, unique, zipped
-from tests.local.waiting import eventually
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.localstack
 

@@ -7,7 +7,7 @@ import pytest
 
 from local import processes
 from local.processes import Process, Record
-from tests.local.waiting import eventually
+from tests.waiting import eventually
 
 # A parent that ignores the polite signal, and its child; both would run for minutes.
 STUBBORN = """
