@@ -27,6 +27,7 @@ BOUNDARIES: Final = (
     (re.compile(r"\n+"), 0.3),
     (re.compile(r"[\s\u3000]+|[、，；：]"), 0.1),
 )
+_VISIBLE: Final = re.compile(r"\S")
 _WORD_END: Final = re.compile(r"[\s\u3000。、]")
 _JOINER: Final = "\u200d"
 
@@ -50,27 +51,27 @@ def split(
     pieces follow each other without a gap but for white space between them. With it each piece still
     goes beyond the one before. A single character that has more tokens than the limit is a piece.
     """
+    last = len(text.rstrip())
     start, end = 0, 0
-    while end < len(text):
-        limit = _longest(text, start, max_tokens, count)
+    while seen := _VISIBLE.search(text, start, last):
+        start = seen.start()
+        limit = _longest(text, start, last, max_tokens, count)
         if limit <= end:  # the overlap leaves no room for anything new
             start = end
             continue
-        end = limit if limit == len(text) else _boundary(text, start, end, limit)
-        body = text[start:end]
-        if stripped := body.strip():
-            left = start + len(body) - len(body.lstrip())
-            yield Piece(left, left + len(stripped), stripped, count(stripped))
-        start = end if end == len(text) else _with_overlap(text, start, end, overlap_tokens, count)
+        end = limit if limit == last else _boundary(text, start, end, limit)
+        body = text[start:end].rstrip()
+        yield Piece(start, start + len(body), body, count(body))
+        start = end if end >= last else _with_overlap(text, start, end, overlap_tokens, count)
 
 
-def _longest(text: str, start: int, max_tokens: int, count: Callable[[str], int]) -> int:
+def _longest(text: str, start: int, last: int, max_tokens: int, count: Callable[[str], int]) -> int:
     """Find the furthest end at which the text from `start` still fits; at least one character."""
     low, step = start + 1, max(1, max_tokens)
-    high = min(len(text), low + step)
-    while high < len(text) and count(text[start:high]) <= max_tokens:
+    high = min(last, low + step)
+    while high < last and count(text[start:high]) <= max_tokens:
         low, step = high, step * 2
-        high = min(len(text), high + step)
+        high = min(last, high + step)
     if count(text[start:high]) <= max_tokens:
         return high
     while high - low > 1:
@@ -126,7 +127,7 @@ def _with_overlap(text: str, start: int, end: int, overlap_tokens: int, count: C
             low = middle + 1
         else:
             high = middle
-    space = _WORD_END.search(text, low, end)
+    space = _WORD_END.search(text, low - 1, end)
     begin = space.end() if space else low
     while begin < end and _joins(text, begin):
         begin += 1
