@@ -57,8 +57,8 @@ class Aggregator:
         name, version = row["pipeline"], row["pipeline_version"]
         pipeline = pipelines.load(self.work.get_pipeline(name, version))
         found = [answers.settled(self.work, one, pipeline) for one in self.results.of(row["document_id"])]
-        error = row.get("error")
-        earlier = Failure(error["code"], error["message"]) if error else None
+        unread = row.get("unread")
+        earlier = Failure(unread["code"], unread["message"]) if unread else None
         combined = aggregate.combine(found, pipeline, earlier=earlier)
         key = self.work.put_result(
             name,

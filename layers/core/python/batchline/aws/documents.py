@@ -200,7 +200,8 @@ class Documents:
         }
         expression = "SET #status = :queued, #sealed = :yes"
         if failure:
-            expression += ", #error = :error"
+            # `error` may be replaced by a reason to wait, and is removed with it; `unread` stays.
+            expression += ", #error = :error, #unread = :error"
             values["error"] = _error(failure)
         request = dynamo.update(
             self.table,
