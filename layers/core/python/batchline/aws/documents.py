@@ -4,7 +4,10 @@
 CHUNKING  → QUEUED · FAILED                           chunk, when the last shard is registered
 HELD      → CHUNKING · QUEUED · FAILED                chunk, when the pipeline has arrived
 QUEUED    ⇄ HELD                                      pack, for budget or too few records
-QUEUED    → COMPLETED · PARTIAL · FAILED              aggregate, when sealed and open = 0
+QUEUED · HELD → COMPLETED · PARTIAL · FAILED          aggregate, when sealed and open = 0
+
+Aggregate ends a held document too: a packer that dies while it holds a document may leave it so although
+its records were taken by a job, and with the last one settled there is nothing left to wait for.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -298,6 +301,7 @@ class Documents:
             "yes": True,
             "queued": DocumentStatus.QUEUED,
             "combining": DocumentStatus.COMBINING,
+            "held": DocumentStatus.HELD,
         }
         sets = ["#status = :status", "#finished_at = :finished"]
         for name, value in result.items():
@@ -309,8 +313,8 @@ class Documents:
         request = dynamo.update(
             self.table,
             {"document_id": document_id},
-            "SET " + ", ".join(sets),
-            when="#open = :zero AND #sealed = :yes AND #status IN (:queued, :combining)",
+            "SET " + ", ".join(sets) + ("" if failure else " REMOVE #error, #problem"),
+            when="#open = :zero AND #sealed = :yes AND #status IN (:queued, :combining, :held)",
             values=values,
         )
         return dynamo.write(self.client, request)
