@@ -42,6 +42,8 @@ class _Templates(ImmutableSandboxedEnvironment):
 
 
 TEMPLATES: Final = _Templates(undefined=jinja2.StrictUndefined, keep_trailing_newline=False, autoescape=False)
+# A document's records are the same on every run, so nothing in a prompt is left to chance.
+del TEMPLATES.globals["lipsum"], TEMPLATES.filters["random"]
 
 
 class _Loader(yaml.SafeLoader):
