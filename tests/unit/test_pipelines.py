@@ -178,6 +178,8 @@ def test_files_that_hold_no_pipeline(data: bytes, said: str) -> None:
         ("{{ text }", "the template is wrong in its line 1"),
         ("a\n{% if text %}", "the template is wrong in its line 2"),
         ("{{ text|shout }}", "No filter named 'shout'"),
+        ("{{ text.split()|random }}", "No filter named 'random'"),
+        ("{{ text }}{{ lipsum() }}", "unknown variable lipsum"),
         ("{{ text }}{% include 'other' %}", "the template includes another one"),
         ("{% extends 'other' %}{{ text }}", "the template includes another one"),
         ("{{ row.a }}", "the prompt uses {{ row }}, which needs `chunk: {by: row}`"),
