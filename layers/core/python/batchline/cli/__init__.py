@@ -13,12 +13,8 @@ import typer
 from typer.core import TyperGroup
 
 from batchline.aws.stack import plain_errors
-from batchline.cli import checkout
-from batchline.cli.costs import costs
-from batchline.cli.jobs import jobs
-from batchline.cli.results import results
+from batchline.cli import checkout, costs, demo, jobs, pipelines, results, status, upload
 from batchline.cli.session import NOT_DONE, Problem, Session
-from batchline.cli.status import status
 from batchline.errors import BatchlineError
 
 
@@ -71,8 +67,14 @@ def options(
     context.obj = Session(stack_name=stack, as_json=as_json)
 
 
-for _command in (status, results, jobs, costs):
-    app.command()(_command)
+app.command()(demo.demo)
+app.command()(upload.upload)
+app.command()(status.status)
+app.command()(results.results)
+app.command()(jobs.jobs)
+app.command()(costs.costs)
+app.command(name="pipelines")(pipelines.listed)
+app.add_typer(pipelines.app, name="pipeline")
 
 
 @app.command(
