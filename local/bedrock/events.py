@@ -6,7 +6,7 @@ https://docs.aws.amazon.com/bedrock/latest/userguide/monitoring-eventbridge.html
 import asyncio
 import logging
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import boto3
 import orjson
@@ -20,6 +20,7 @@ from local.bedrock.jobs import Job
 
 if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient
+    from mypy_boto3_events.type_defs import PutEventsRequestEntryTypeDef
 
 _log = logging.getLogger(__name__)
 _ATTEMPTS = 4
@@ -29,7 +30,7 @@ class DeliveryError(Exception):
     """EventBridge did not take an event; another attempt may help."""
 
 
-def entry(job: Job, model_arn: str, at: datetime) -> dict[str, Any]:
+def entry(job: Job, model_arn: str, at: datetime) -> "PutEventsRequestEntryTypeDef":
     """Return the PutEvents entry for the state that `job` is in."""
     detail = {
         "version": "0.0",
@@ -67,7 +68,7 @@ class Publisher:
         for delay in plan.event_delays(job.arn, job.status):
             self._clock.spawn(self._deliver(made, job.owner.region, delay))
 
-    async def _deliver(self, made: dict[str, Any], region: str, delay: float) -> None:
+    async def _deliver(self, made: "PutEventsRequestEntryTypeDef", region: str, delay: float) -> None:
         if delay:
             await self._clock.sleep(delay)
         async with self._turn:
@@ -78,9 +79,9 @@ class Publisher:
                 _log.exception("an event was not delivered")
 
     @stamina.retry(on=DeliveryError, attempts=_ATTEMPTS, wait_initial=0.2, wait_max=2)
-    def _put(self, made: dict[str, Any], region: str) -> None:
+    def _put(self, made: "PutEventsRequestEntryTypeDef", region: str) -> None:
         try:
-            answer = self._client(region).put_events(Entries=[made])  # type: ignore[list-item]
+            answer = self._client(region).put_events(Entries=[made])
         except (ClientError, BotoCoreError) as error:
             raise DeliveryError(str(error)) from error
         if answer["FailedEntryCount"]:

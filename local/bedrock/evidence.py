@@ -130,6 +130,8 @@ class Evidence:
     def _statements(self, sought: Sought) -> Iterator[str]:
         if "summary" in sought.kinds and self.sentences:
             yield ranking.summarize(self.text, count=2)
+        if "duty" in sought.kinds:
+            yield from (sentence for sentence in self.sentences if facts.DUTY.search(sentence))
         yield from self._by_overlap(sought.words)
 
     def _labelled(self, sought: Sought) -> str | None:

@@ -83,7 +83,7 @@ _PERCENT = re.compile(rf"({_NUMBER})\s?(?:%|％|percent|per cent|パーセント
 DUTY: Final = re.compile(
     r"\b(?:shall|must|will be (?:required|responsible)|is required to|are required to|agrees? to|"
     r"undertakes? to|is obliged to|has to|have to|may not|is responsible for|ensure|do not|never|"
-    r"always)\b"
+    r"always|please)\b"
     r"|しなければならない|ものとする|義務|こと。$|する必要|してはならない|ください",
     re.IGNORECASE,
 )
