@@ -292,8 +292,6 @@ def parse(data: bytes) -> Pipeline:
     lines = dict(_lines(root, ()))
     try:
         return Pipeline.model_validate(yaml.load(text, Loader=_Loader))  # noqa: S506 - a SafeLoader
-    except yaml.YAMLError as error:
-        raise _invalid(_yaml_problem(error, text)) from error
     except ValidationError as error:
         problems = [_problem(dict(e), lines) for e in error.errors(include_url=False)]
         raise _invalid("; ".join(dict.fromkeys(problems))) from error
