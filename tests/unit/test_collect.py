@@ -233,11 +233,17 @@ def test_what_becomes_of_an_answer_with_a_schema(
     assert [one.failure.code if one.failure else None for one in verdicts] == [code] * 3
 
 
-@pytest.mark.parametrize(("status", "first", "last"), [(400, F, F), (429, R, F), (500, R, F), (424, R, F)])
-def test_what_becomes_of_an_error(status: int, first: str, last: str) -> None:
+@pytest.mark.parametrize("status", [408, 424, 429, 500, 502, 503, 504, 529])
+def test_an_error_that_may_pass_is_tried_again(status: int) -> None:
     answer = collect.read(orjson.dumps({"recordId": ID, "error": {"errorCode": status}}))
-    assert [collect.judge(answer, pipeline(), n).outcome for n in (1, 2, 3)] == [first, first, last]
+    assert [collect.judge(answer, pipeline(), n).outcome for n in (1, 2, 3)] == [R, R, F]
     assert collect.judge(answer, pipeline(attempts=1), 1).outcome == F
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 501])
+def test_an_error_that_stays_is_final(status: int) -> None:
+    answer = collect.read(orjson.dumps({"recordId": ID, "error": {"errorCode": status}}))
+    assert collect.judge(answer, pipeline(), 1).outcome == F
 
 
 @pytest.mark.parametrize(

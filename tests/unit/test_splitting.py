@@ -184,7 +184,7 @@ HARD = {
     "spaces": " " * SIZE,
     "spaces of Japanese": "\u3000" * SIZE,
     "full stops of Japanese": "。" * SIZE,
-    "stops that go on": "。" * (SIZE - 1) + "と",
+    "stops that go on": ("。" * (SIZE // 4) + "と") * 4,
     "full stops": "." * SIZE,
     "blank lines": "\n " * (SIZE // 2),
     "quotes": '."' * (SIZE // 2),
@@ -228,3 +228,9 @@ def test_small_chunks_of_a_large_text_cost_no_more() -> None:
         sum(1 for _ in split("word " * (SIZE // 5), max_tokens=50, count=count)) >= 5_000
     )  # 200 characters each
     assert counted <= 40 * SIZE
+
+
+def test_an_overlap_that_leaves_no_room_is_left_out() -> None:
+    # Of 4 bytes the overlap "ab" leaves 2, and the next character has 3.
+    found = split("xab日本", max_tokens=4, overlap_tokens=2, count=lambda part: len(part.encode()))
+    assert texts(list(found)) == ["xab", "日", "本"]
