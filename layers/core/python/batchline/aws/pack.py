@@ -5,7 +5,7 @@ one transaction: the fence, the job's row, its slot and its budgets. Deleting th
 is garbage collection, which the next packer finishes if this one dies.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -22,7 +22,7 @@ from batchline.aws.objects import Work
 from batchline.aws.pipelines import Pipelines
 from batchline.aws.queues import Queue
 from batchline.errors import Code, LostRace
-from batchline.models import Engine, Failure, Range, Shard, Usage, timestamp
+from batchline.models import DocumentStatus, Engine, Failure, Range, Shard, Usage, timestamp
 from batchline.pack import Planned
 
 # The counted input may be low by so much; the reservation must not be.
@@ -125,7 +125,10 @@ class Packer:
             cost=lambda shard: _most([shard], Engine.BATCH)[shard.pipeline],
         )
         opened = [job for one in planned.jobs if (job := self._open(lease, one))]
-        held = sum(self._hold(shard, code) for shard, code in planned.held)
+        resumed = {
+            name for job in planned.jobs for one in job.shards if one.held for name in _documents(one)
+        }
+        held = sum(self._hold(shard, code, resumed) for shard, code in planned.held)
         return Packed(tuple(opened), held), pack.next_due(shards, timestamp(now))
 
     def _oldest(self, lane: str, records: int) -> list[Shard]:
@@ -221,17 +224,25 @@ class Packer:
             batch = row["engine"] == Engine.BATCH
             (self.jobs_queue if batch else self.on_demand_queue).ring({"job_id": job_id})
 
-    def _hold(self, shard: Shard, code: Code) -> bool:
-        """Let a shard's documents rest, once. Its records stay pending."""
+    def _hold(self, shard: Shard, code: Code, resumed: Set[str] = frozenset()) -> bool:
+        """Let a shard's documents rest, once. Its records stay pending.
+
+        `resumed` are documents that another of their shards has just set going again.
+        """
+        documents = _documents(shard)
         if shard.held == code:
+            documents &= resumed
+        if not documents:
             return False
         per_day = self._per_day(shard.pipeline)
         minimum = catalog.limits(shard.model).min_records
         message = HELD_BECAUSE[code].format(min_records=minimum, per_day_usd=per_day)
-        for document_id in _documents(shard):
+        for document_id in documents:
             if shard.held:
                 self.documents.resume(document_id, shard.held)
-            self.documents.rest(document_id, shard.pipeline, Failure(code, message))
+            found = self.documents.rest(document_id, shard.pipeline, Failure(code, message)).row
+            if found is not None and found["status"] == DocumentStatus.CHUNKING:
+                return False  # it can rest when it is sealed; a later run sees to it
         self.control.mark_held(shard, code)
         return True
 
