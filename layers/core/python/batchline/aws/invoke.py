@@ -5,7 +5,7 @@ calls: a function that dies repeats at most the calls of one checkpoint.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import batched
@@ -18,7 +18,7 @@ from batchline import invoke, settings
 from batchline.aws import clients, objects
 from batchline.aws.bedrock import CallError, Runtime
 from batchline.aws.dynamo import Row
-from batchline.aws.jobs import Jobs
+from batchline.aws.jobs import RENEW_SECONDS, Jobs
 from batchline.aws.lease import JobLease
 from batchline.aws.objects import Work
 from batchline.aws.queues import Queue
@@ -66,13 +66,17 @@ class Invoker:
                 row = self.jobs.move(row, JobStatus.RUNNING, owner=owner, at=at)
             if row is None or row["status"] != JobStatus.RUNNING or "arn" in row:
                 return 0
-            return self._answer(row, lease, until)
+            answered, complete = self._answer(row, lease, until)
         except LostRace:
             return 0
         finally:
             lease.give_back()
+        # Rung only now: whoever hears it needs the lease.
+        (self.job_events_queue if complete else self.on_demand_queue).ring({"job_id": job_id})
+        return answered
 
-    def _answer(self, row: Row, lease: JobLease, until: datetime) -> int:
+    def _answer(self, row: Row, lease: JobLease, until: datetime) -> tuple[int, bool]:
+        """Answer what is open; return how many records that were, and whether it was all."""
         job_id = row["job_id"]
         checkpoints = [one.key for one in self.work.find(objects.checkpoint_prefix(job_id))]
         done = {rid for key in checkpoints for rid in invoke.record_ids(self.work.lines(key))}
@@ -80,16 +84,26 @@ class Invoker:
         with ThreadPoolExecutor(CONCURRENCY) as pool:
             for batch in batched(self._open_records(job_id, done), CHECKPOINT_RECORDS, strict=False):
                 if self.clock() + CALL_SECONDS > until:
-                    self.on_demand_queue.ring({"job_id": job_id})
-                    return answered
-                lease.keep()
-                lines = list(pool.map(lambda line: self._call(row, line), batch))
+                    return answered, False
+                lines = self._ask(pool, row, batch, lease)
                 key = f"{objects.checkpoint_prefix(job_id)}{number:05d}-{lease.owner}.jsonl"
                 self.work.put(key, b"".join(lines))
                 number += 1
                 answered += len(lines)
         self._finish(job_id, lease)
-        return answered
+        return answered, True
+
+    def _ask(
+        self, pool: ThreadPoolExecutor, row: Row, batch: Iterable[bytes], lease: JobLease
+    ) -> list[bytes]:
+        """Ask for some records at once, and keep the lease however long the answers take."""
+        lease.keep()
+        calls = [pool.submit(self._call, row, line) for line in batch]
+        waiting = set(calls)
+        while waiting:
+            _, waiting = wait(waiting, timeout=RENEW_SECONDS, return_when=FIRST_COMPLETED)
+            lease.keep()
+        return [one.result() for one in calls]
 
     def _open_records(self, job_id: str, done: set[str]) -> Iterator[bytes]:
         plan = self.work.get_json(objects.plan_key(job_id))
@@ -120,7 +134,6 @@ class Invoker:
         self.work.put(f"{prefix}manifest.json.out", counts.dump())
         if self.jobs.note(job_id, owner=lease.owner, answered=True) is None:
             raise LostRace(job_id)
-        self.job_events_queue.ring({"job_id": job_id})
 
     def _lines(self, keys: Iterable[str]) -> Iterator[bytes]:
         for key in keys:

@@ -68,11 +68,14 @@ class Submitter:
                 return None
             row = self._build(row, lease)
             row = self._create(row, owner)
-            return JobStatus(row["status"])
         except LostRace:
             return None
         finally:
             lease.give_back()
+        status = JobStatus(row["status"])
+        if status is JobStatus.REFUSED:  # rung only now: collect needs the lease
+            self.job_events_queue.ring({"job_id": job_id})
+        return status
 
     def _build(self, row: Row, lease: JobLease) -> Row:
         """Write the job's input from its shards, and move it to READY."""
@@ -112,9 +115,7 @@ class Submitter:
         except bedrock.QuotaFull as full:
             return self._wait(row, owner, str(full))
         except bedrock.NotAccepted as refusal:
-            refused = self._move(row, JobStatus.REFUSED, owner, str(refusal), message=str(refusal))
-            self.job_events_queue.ring({"job_id": row["job_id"]})
-            return refused
+            return self._move(row, JobStatus.REFUSED, owner, str(refusal), message=str(refusal))
         except bedrock.Unanswered:
             return row  # reconcile rings again, and the look by name decides
         return self._running(row, owner, arn)
