@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Final
 from botocore.exceptions import (
     ClientError,
     HTTPClientError,
-    ReadTimeoutError,
 )
 from botocore.exceptions import (
     ConnectionError as BotoConnectionError,
@@ -141,10 +140,10 @@ class Runtime:
         except ClientError as error:
             status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500)
             raise CallError(int(status), sentence(error)) from error
-        except ReadTimeoutError as error:
-            raise CallError(UNCONFIRMED, f"no answer came: {error}") from error
-        except (BotoConnectionError, HTTPClientError) as error:
+        except BotoConnectionError as error:  # the request was never sent
             raise CallError(503, str(error)) from error
+        except HTTPClientError as error:
+            raise CallError(UNCONFIRMED, f"no answer came: {error}") from error
         del reply["ResponseMetadata"]
         return reply
 
