@@ -13,7 +13,8 @@ def settled(work: Work, row: Row, pipeline: Pipeline) -> Settled:
     if error := row.get("error"):
         return Settled(row["record"], None, Failure(error["code"], error["message"]))
     if "output_ref" not in row:
-        return Settled(row["record"], row["output"], None)
+        # A row holds no attribute for an answer that is `null`.
+        return Settled(row["record"], row.get("output"), None)
     place = row["output_ref"]
     line = work.slice(place["key"], place["offset"], place["length"])
     text = collect.read(line).text or ""
