@@ -12,6 +12,7 @@
 Keys under jobs/ stay inside the pattern that Bedrock allows, whatever the upload was called.
 """
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from io import RawIOBase
@@ -169,7 +170,8 @@ class Work:
 
     def put_result(self, pipeline: str, document_id: str, value: Mapping[str, Any]) -> str:
         key = f"results/{pipeline}/{document_id}.json"
-        self.put(key, orjson.dumps(value, default=str, option=orjson.OPT_INDENT_2))
+        # orjson writes no integer beyond 64 bits, and a model may answer with one.
+        self.put(key, json.dumps(value, ensure_ascii=False, indent=2, default=float).encode())
         return key
 
 
