@@ -88,7 +88,9 @@ class Aggregator:
             result=result,
             failure=combined.failure,
         )
-        return written.row if written.done else None
+        # Not done: it has ended already, perhaps by this very update, whose first reply was lost.
+        ended = written.row is not None and DocumentStatus(written.row["status"]).terminal
+        return written.row if ended else None
 
     def _publish(self, row: Row) -> None:
         """Tell EventBridge, with ids only."""
