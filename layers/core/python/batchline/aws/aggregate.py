@@ -21,6 +21,10 @@ INLINE_BYTES: Final = 4_096
 SOURCE: Final = "batchline"
 
 
+class NotPublished(Exception):
+    """EventBridge answered, but did not take the event. The message comes again, and so does the event."""
+
+
 @dataclass(frozen=True, slots=True)
 class Aggregator:
     """Ends documents."""
@@ -99,7 +103,7 @@ class Aggregator:
             "pipeline": row["pipeline"],
             "status": row["status"],
         }
-        self.events.put_events(
+        reply = self.events.put_events(
             Entries=[
                 {
                     "Source": SOURCE,
@@ -110,6 +114,8 @@ class Aggregator:
                 }
             ]
         )
+        if reply["FailedEntryCount"]:
+            raise NotPublished(reply["Entries"][0].get("ErrorCode", ""))
 
 
 def _fits(result: Any) -> bool:
