@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Final, Self
 from urllib.parse import urlsplit
 
@@ -118,7 +119,7 @@ def _outputs(name: str) -> Outputs:
             raise
         raise StackError(
             f"There is no stack {name!r} {place}: deploy it with `sam deploy` (on this machine `batchline "
-            "local deploy`), or name another with --stack or BATCHLINE_STACK and its Region with AWS_REGION."
+            "local deploy`), or name another with --stack or BATCHLINE_STACK, and its Region with --region."
         ) from error
     found = {one.get("OutputKey"): one.get("OutputValue") for one in stack.get("Outputs", ())}
     try:
@@ -137,7 +138,9 @@ def plain_errors() -> Iterator[None]:
     try:
         yield
     except botocore.NoRegionError as error:
-        raise StackError("No Region is set: set AWS_REGION, or add --local for the local cloud.") from error
+        raise StackError(
+            "No Region is set: add --region or set AWS_REGION, or add --local for the local cloud."
+        ) from error
     except NO_CREDENTIALS as error:
         raise StackError(
             f"No usable AWS credentials ({_said(error)}): set AWS_PROFILE or sign in with `aws login`, or "
@@ -177,4 +180,6 @@ def _refused(error: botocore.ClientError) -> str | None:
         return f"Your AWS identity may not call {action}: {said}"
     if code in GONE:
         return f"Something of the stack is gone ({action}: {said}): look at the stack, or name another."
+    if error.response["ResponseMetadata"]["HTTPStatusCode"] >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return f"AWS cannot answer {action} now ({code}): try again."
     return None

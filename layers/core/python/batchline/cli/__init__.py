@@ -7,7 +7,7 @@ no such stack, no answer, an unknown or ambiguous name).
 
 import os
 from importlib.metadata import version
-from typing import Annotated, Any, override
+from typing import Annotated, Any, Final, override
 
 import typer
 from typer.core import TyperGroup
@@ -18,8 +18,17 @@ from batchline.cli.session import NOT_DONE, Problem, Session
 from batchline.errors import BatchlineError
 
 
+FLAGS: Final = ("--json", "--local")
+VALUED: Final = ("--stack", "--region")
+PASSES_ALL: Final = "local"  # its arguments are the local cloud's own
+
+
 class Commands(TyperGroup):
     """The commands; what people can do something about ends as one sentence on standard error."""
+
+    @override
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, hoisted(args))
 
     @override
     def invoke(self, ctx: Any) -> Any:
@@ -31,6 +40,25 @@ class Commands(TyperGroup):
             raise typer.Exit(NOT_DONE) from error
 
 
+def hoisted(args: list[str]) -> list[str]:
+    """Put the global options first: people write them after the command as well."""
+    first: list[str] = []
+    rest: list[str] = []
+    left = list(args)
+    while left:
+        one = left.pop(0)
+        if one in FLAGS or one.startswith(tuple(f"{name}=" for name in VALUED)):
+            first.append(one)
+        elif one in VALUED:
+            first += [one, *left[:1]]
+            del left[:1]
+        else:
+            rest.append(one)
+            if one == "--" or rest == [PASSES_ALL]:
+                break
+    return [*first, *rest, *left]
+
+
 app = typer.Typer(
     cls=Commands,
     no_args_is_help=True,
@@ -38,7 +66,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Drop documents in a bucket; get model answers and the invoice in tables.",
     epilog="Exit codes: 0 all is well; 1 something is not (documents that failed, a pipeline file with a "
-    "mistake, a wait that took too long); 2 it cannot be done (usage, credentials, stack, unknown name).",
+    "mistake, a wait that took too long); 2 it cannot be done (usage, credentials, stack, unknown name). "
+    "The options above may also stand after the command.",
 )
 
 
@@ -55,6 +84,12 @@ def options(
     stack: Annotated[
         str, typer.Option(envvar="BATCHLINE_STACK", help="The name of the CloudFormation stack.")
     ] = "batchline",
+    region: Annotated[
+        str | None,
+        typer.Option(
+            envvar="AWS_REGION", help="Its Region; without it that of your AWS profile.", show_default=False
+        ),
+    ] = None,
     local: Annotated[bool, typer.Option("--local", help="Talk to the local cloud, not to AWS.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON; money as strings.")] = False,
     _version: Annotated[
@@ -62,6 +97,8 @@ def options(
         typer.Option("--version", callback=_say_version, is_eager=True, help="Say the version and end."),
     ] = False,
 ) -> None:
+    if region:
+        os.environ["AWS_DEFAULT_REGION"] = region  # the one that boto3 reads
     if local:
         os.environ.update(checkout.client_environment())
     context.obj = Session(stack_name=stack, as_json=as_json)

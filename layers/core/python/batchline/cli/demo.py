@@ -99,7 +99,7 @@ def _ask(run: Session, documents: int, *, yes: bool) -> None:
 def _publish(run: Session, file: Path, *, seconds: float) -> None:
     pipeline = pipelines.read(file, tell=run.note)
     before, _ = pipelines.current(run.stack, file.stem)
-    problem = pipelines.publish(run.stack, file.stem, file, pipeline, seconds=seconds)
+    problem = pipelines.publish(run, file.stem, file, pipeline, seconds=seconds)
     if problem:
         run.note(problem)
         fail()

@@ -39,9 +39,7 @@ def jobs(
     context: typer.Context,
     job: Annotated[
         str | None,
-        typer.Argument(
-            metavar="[JOB]", help="A job id or the start of one: its history.", show_default=False
-        ),
+        typer.Argument(metavar="JOB", help="A job id or the start of one: its history.", show_default=False),
     ] = None,
     *,
     only: Annotated[
@@ -72,7 +70,7 @@ def jobs(
         return
     run.console.print(overview(found, now, width=run.width))
     if limit and len(found) == limit:
-        run.note(f"There may be more than these {limit}: see all with --limit 0.")
+        run.note("There may be more jobs: see all with --limit 0.")
 
 
 def recent(

@@ -14,7 +14,7 @@ from batchline import chunk, clock, ids, pipelines
 from batchline.aws.chunk import NO_VERSION
 from batchline.aws.stack import Stack
 from batchline.cli import tables
-from batchline.cli.session import Problem, fail, session
+from batchline.cli.session import Problem, Session, fail, session
 from batchline.cli.tables import Column
 from batchline.cli.views import Document, seconds_since
 from batchline.errors import Code, Refused
@@ -160,7 +160,7 @@ def put(
         )
     pipeline = read(file, tell=run.note)
     before, _ = current(run.stack, name)
-    refusal = publish(run.stack, name, file, pipeline, seconds=WAIT_SECONDS if wait else 0)
+    refusal = publish(run, name, file, pipeline, seconds=WAIT_SECONDS if wait else 0)
     if refusal:
         run.note(refusal)
         fail()
@@ -186,12 +186,13 @@ def current(stack: Stack, name: str) -> tuple[str | None, str]:
     return (found[1], found[2]) if found else (None, "")
 
 
-def publish(stack: Stack, name: str, file: Path, pipeline: Pipeline, *, seconds: float) -> str | None:
+def publish(run: Session, name: str, file: Path, pipeline: Pipeline, *, seconds: float) -> str | None:
     """Upload a pipeline file and wait until it is in force. Returns what came in between, or None.
 
     The stack says itself that it has taken the file: its code may be older or newer than ours, and
     name the same file's version differently.
     """
+    stack = run.stack
     before = current(stack, name)
     sent = stack.inbox.send(stack.inbox_bucket, f"{chunk.PIPELINES}{name}.yaml", file)
     deadline = time.monotonic() + seconds
@@ -206,7 +207,7 @@ def publish(stack: Stack, name: str, file: Path, pipeline: Pipeline, *, seconds:
                 f"Pipeline {name} is uploaded, but not in force after {seconds:g} s. It will be as soon as "
                 "the chunk function has read it: see `batchline pipelines`."
             )
-        time.sleep(POLL_SECONDS)
+        run.pause(POLL_SECONDS)
     return None
 
 

@@ -57,7 +57,7 @@ def results(
     for one in shown:
         show(run, one)
     if most and len(shown) == most and next(read, None):
-        run.note(f"There are more than these {most} records: see all with --limit 0.")
+        run.note("There are more records: see all with --limit 0.")
 
 
 def of(run: Session, document: Document) -> Iterator[Result]:

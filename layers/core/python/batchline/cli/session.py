@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -52,6 +53,10 @@ class Session:
     def note(self, sentence: str) -> None:
         """Say something that is not the answer itself."""
         self.notes.print(sentence, soft_wrap=True)
+
+    def pause(self, seconds: float) -> None:
+        """Let time pass between two looks at what is going on."""
+        time.sleep(seconds)
 
     def short_id(self, document_id: str) -> str:
         """Shorten a document's id where there is little room; its start finds it again."""

@@ -1,6 +1,5 @@
 """`batchline status`: what became of documents."""
 
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
@@ -47,7 +46,7 @@ COLUMNS: Final = (
 DocumentName = Annotated[
     str | None,
     typer.Argument(
-        metavar="[DOCUMENT]",
+        metavar="DOCUMENT",
         help="An id, the start of one, an S3 key or a file name: everything about this document.",
         show_default=False,
     ),
@@ -117,7 +116,7 @@ def status(
     else:
         run.console.print(overview(run, found.documents, clock.now()))
         if found.more:
-            run.note(f"There are more than these {limit}: see all with --limit 0.")
+            run.note("There are more documents: see all with --limit 0.")
     if not_completed(one for one in found.documents if one.document_id in moved):
         fail()
 
@@ -135,7 +134,7 @@ def _watch(
                 return found, moved
             rows = max(1, run.notes.height - FRAME_LINES)
             live.update(overview(run, found.documents, clock.now(), rows=rows), refresh=True)
-            time.sleep(REFRESH_SECONDS)
+            run.pause(REFRESH_SECONDS)
             found = read()
 
 
@@ -238,7 +237,7 @@ def _one(run: Session, name: str, *, days: int, watch: bool) -> None:
         with Live(console=run.notes, transient=True, auto_refresh=False) as live:
             while found.moving:
                 live.update(_details(run, found, clock.now()), refresh=True)
-                time.sleep(REFRESH_SECONDS)
+                run.pause(REFRESH_SECONDS)
                 found = listing.find(run.stack, clock.now(), found.document_id, days=days)
     if run.as_json:
         entries = _entries(run.stack, found)

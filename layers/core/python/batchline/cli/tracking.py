@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,9 +58,13 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Tracked:
-    """An upload and its document. None: it has not arrived yet."""
+    """An upload and its document, or None where that has not arrived yet.
+
+    `document_id` is what the document is called, or will be unless it is refused.
+    """
 
     sent: Sent
+    document_id: str
     document: Document | None
 
     @property
@@ -98,22 +102,28 @@ def look(stack: Stack, sent: Sequence[Sent]) -> list[Tracked]:
         )
     }
     rows = {row["document_id"]: row for row in stack.documents.get_many(wanted)}
-    return [Tracked(one, _document(one, rows, in_force.get(one.file.pipeline))) for one in sent]
+    return [_tracked(one, rows, in_force.get(one.file.pipeline)) for one in sent]
 
 
-def _document(one: Sent, rows: dict[str, Row], version: str | None) -> Document | None:
+def _tracked(one: Sent, rows: Mapping[str, Row], version: str | None) -> Tracked:
+    row = _row(one, rows, version)
+    if row is None:
+        return Tracked(one, one.named(version or NO_VERSION), None)
+    return Tracked(one, row["document_id"], Document.of(row))
+
+
+def _row(one: Sent, rows: Mapping[str, Row], version: str | None) -> Row | None:
     """Choose the row that is this upload's, as chunk does."""
     if row := rows.get(one.unread):
-        return Document.of(row)
+        return row
     waiting = rows.get(one.named(NO_VERSION))
     if waiting and (
         _waits(waiting)
         or waiting["source"].get("version_id") == one.upload.version_id
         or waiting["pipeline_version"] == version
     ):
-        return Document.of(waiting)
-    row = rows.get(one.named(version)) if version else None
-    return Document.of(row) if row else None
+        return waiting
+    return rows.get(one.named(version)) if version else None
 
 
 def _waits(row: Row) -> bool:
@@ -146,7 +156,7 @@ def follow(
                 last = line
             if all(one.settled for one in found) or elapsed > seconds:
                 return found
-            time.sleep(POLL_SECONDS)
+            run.pause(POLL_SECONDS)
 
 
 def progress(found: Sequence[Tracked], elapsed: float) -> Text:

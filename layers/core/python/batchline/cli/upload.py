@@ -18,14 +18,19 @@ from batchline.errors import Refused
 from batchline.pipelines import NAME, did_you_mean
 
 KEY_BYTES: Final = 1024  # https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
-COLUMNS: Final = (Column("document"), Column("key", least=24), Column("bytes", "right", drop=1), Column(""))
+COLUMNS: Final = (
+    Column("document"),
+    Column("key", least=24),
+    Column("bytes", "right", drop=1),
+    Column("status"),
+)
 
 
 def upload(
     context: typer.Context,
     paths: Annotated[
         list[Path],
-        typer.Argument(metavar="PATH...", help="Files, or folders with all that is in them.", exists=True),
+        typer.Argument(metavar="PATH", help="Files, or folders with all that is in them.", exists=True),
     ],
     *,
     pipeline: Annotated[str, typer.Option("--pipeline", "-p", help="The pipeline that reads them.")],
@@ -53,7 +58,9 @@ def upload(
     elif watch:
         run.console.print(status.overview(run, documents, clock.now()))
     else:
-        rows = [(_named(one), one.sent.upload.key, f"{one.sent.upload.size:,}", _says(one)) for one in found]
+        rows = [
+            (one.document_id, one.sent.upload.key, f"{one.sent.upload.size:,}", _says(one)) for one in found
+        ]
         run.console.print(tables.table(COLUMNS, rows, width=run.width))
     if watch and not all(one.settled for one in found):
         run.note(f"Not all have ended after {timeout:g} s: {tracking.unfinished(found)}.")
@@ -101,18 +108,14 @@ def _warn(stack: Stack, pipeline: str, *, tell: Callable[[str], None]) -> None:
         names = stack.control.pipelines()
         hint = did_you_mean(pipeline, names) if names else ""
         tell(
-            f"There is no pipeline {pipeline!r} yet{hint}: the documents will be HELD until "
+            f"There is no pipeline {pipeline!r} yet{hint}. Its documents are HELD until it is there: "
             f"`batchline pipeline put {pipeline}.yaml`."
         )
 
 
-def _named(one: Tracked) -> str:
-    return one.document.document_id if one.document else "on the way"
-
-
 def _says(one: Tracked) -> str:
     if one.document is None:
-        return ""
+        return "on the way"
     return f"known already, {one.document.status}" if one.known else str(one.document.status)
 
 
@@ -123,5 +126,6 @@ def _json(one: Tracked) -> dict[str, object]:
         "version_id": upload.version_id,
         "size": upload.size,
         "known": one.known,
+        "document_id": one.document_id,
         "document": one.document.json() if one.document else None,
     }
