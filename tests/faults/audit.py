@@ -139,14 +139,15 @@ def _check_budgets(world: World, jobs: Iterable[Row]) -> None:
     expected: dict[str, Decimal] = defaultdict(Decimal)
     for job in jobs:
         for name, reserved in job["pipelines"].items():
+            committed = Decimal(reserved)
             if job["status"] == JobStatus.CLOSED:
                 booked = [
                     Decimal(one["cost_usd"])
                     for one in world.costs("day#")
                     if one["entry"] == f"{name}#{job['job_id']}"
                 ]
-                reserved = sum(booked, Decimal(0))
-            expected[f"budget#{name}#{job['reserve_day']}"] += Decimal(reserved)
+                committed = sum(booked, Decimal(0))
+            expected[f"budget#{name}#{job['reserve_day']}"] += committed
     for row in world.control("budget#"):
         assert Decimal(row["committed"]) == expected[row["pk"]], row
 

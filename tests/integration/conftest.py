@@ -18,7 +18,6 @@ from tests.integration.calls import Calls
 from tests.integration.fake_bedrock import Account
 from tests.integration.world import START, Clock, World
 
-
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "test",
     "AWS_SECRET_ACCESS_KEY": "test",

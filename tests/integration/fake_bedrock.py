@@ -18,7 +18,8 @@ from botocore.exceptions import ClientError
 
 from tests.integration.calls import Calls
 
-TOKENS_IN, TOKENS_OUT = 100, 20
+TYPICAL = Usage(100, 20)
+NONE = Usage()
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Say:
 
     text: str = ""
     stop: str = "end_turn"
-    usage: Usage = Usage(TOKENS_IN, TOKENS_OUT)
+    usage: Usage = TYPICAL
     error: int | None = None
 
 
@@ -74,7 +75,7 @@ class Ending:
     twice: Callable[[str], bool] = nothing
     garbled: Callable[[str], bool] = nothing
     foreign: tuple[bytes, ...] = ()
-    more_in_manifest: Usage = Usage()
+    more_in_manifest: Usage = NONE
     manifest: bool = True
 
 
@@ -98,13 +99,13 @@ class Account:
     clock: Callable[[], datetime]
     calls: Calls
     answer: Callable[[str, dict[str, Any]], Say] = echo
-    ending: Ending = Ending()
+    ending: Ending = field(default_factory=Ending)
     minimum: int = 100
     quota: int = 100
     refusal: tuple[str, str] | None = None
     jobs: dict[str, Job] = field(default_factory=dict)
     paid: Counter[str] = field(default_factory=Counter)
-    billed: Usage = Usage()
+    billed: Usage = NONE
     tiers: list[str] = field(default_factory=list)
     seen: set[str] = field(default_factory=set)
     _tokens: dict[str, str] = field(default_factory=dict)
