@@ -112,6 +112,12 @@ def peak_bytes(pid: int) -> int:
     return int(line.split()[1]) * 1024
 
 
+def cpu_seconds(pid: int) -> float:
+    """Return the processor time of a process: on a busy machine the elapsed time says little."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def wait_for(url: str) -> None:
     for _ in range(200):
         try:
@@ -150,7 +156,7 @@ def measure(records: int, size: int, root: Path) -> dict[str, float]:
             aws_access_key_id="test",
             aws_secret_access_key="test",
         )
-        begun = time.monotonic()
+        begun, burnt = time.monotonic(), cpu_seconds(emulator.pid)
         arn = bedrock.create_model_invocation_job(
             jobName="bench",
             roleArn="arn:aws:iam::000000000000:role/Bench",
@@ -171,6 +177,7 @@ def measure(records: int, size: int, root: Path) -> dict[str, float]:
             "records": records,
             "input_megabytes": round((root / "input__a.jsonl").stat().st_size / 1e6, 1),
             "seconds": round(elapsed, 2),
+            "cpu_seconds": round(cpu_seconds(emulator.pid) - burnt, 2),
             "records_per_second": round(records / elapsed),
             "peak_megabytes": round(peak_bytes(emulator.pid) / 1e6, 1),
             "megabytes_above_idle": round((peak_bytes(emulator.pid) - started_with) / 1e6, 1),

@@ -5,6 +5,7 @@ centroid), the more it shares with the question, and a little more if it comes f
 """
 
 import itertools
+import re
 from collections import Counter
 from collections.abc import Mapping
 
@@ -14,11 +15,14 @@ _QUESTION_WEIGHT = 3.0
 _FIRST_BONUS = 1.15
 _MOST_RANKED = 400
 _LENGTH_OFFSET = 8
+# `From: ...`, `Date: ...`: the head of a letter or a form says little about it.
+_HEADER = re.compile(r"[A-Z][\w-]{1,12}:\s")
 
 
 def summarize(document: str, *, count: int, question: str = "") -> str:
     """Return the `count` sentences that stand best for `document`, in the document's order."""
-    found = list(dict.fromkeys(sentences.split(document)[:_MOST_RANKED]))
+    every = dict.fromkeys(sentences.split(document)[:_MOST_RANKED])
+    found = [sentence for sentence in every if not _HEADER.match(sentence)] or list(every)
     if not found:
         return document.strip()
     chosen = rank(found, question=question)[:count]

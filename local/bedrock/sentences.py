@@ -7,17 +7,20 @@ from collections.abc import Iterator
 from local.bedrock import lexicon
 
 # A full stop ends a sentence only before white space, so that 1.5 and example.com stay whole.
-_SENTENCE = re.compile(r"[^\n。！？]+?(?:[.!?]+[\"'”’)\]]*(?=\s|$)|[。！？]+[」』）]*|(?=\n|$))")
+_SENTENCE = re.compile(
+    r"(?:[^\n.!?。！？]+|[.!?]+(?![\"'”’)\]]*(?:\s|$)))+(?:[.!?]+[\"'”’)\]]*|[。！？]+[」』）]*)?"
+)
 _ABBREVIATION = re.compile(
     r"(?:\b(?:Mr|Mrs|Ms|Dr|Prof|No|Inc|Ltd|Co|Corp|St|Art|Sec|vs|approx|e\.g|i\.e|[A-Z])\.)$"
 )
 # A line break inside a sentence: the next line goes on in lower case, or the line was a full one.
+# It begins with the break itself, so that the text between breaks costs nothing.
 _SOFT_BREAK = re.compile(
-    r"(?<=[a-z,;])\n[ \t]*(?=[a-z(])|(?<=[^\n.!?:|]{50}[\w,;-])\n[ \t]*(?=[A-Za-z0-9\"(])"
+    r"\n(?:(?<=[a-z,;]\n)[ \t]*(?=[a-z(])|(?<=[^\n.!?:|]{50}[\w,;-]\n)[ \t]*(?=[A-Za-z0-9\"(]))"
 )
 _WORD = re.compile(r"[A-Za-z][A-Za-z'’-]+|[一-龥々ァ-ヶー]{2,}")
 _CJK = re.compile(r"[一-龥々ァ-ヶー]")
-_LIST_MARK = re.compile(r"^\s*(?:[-*•・]|\d{1,3}[.)])\s+")
+_LIST_MARK = re.compile(r"^(?:\s*(?:[-*•・]|\d{1,3}[.)]|[>#]+)\s+)+")
 _SHORTEST_STEMMED = 4
 _LONGEST_ENDING = 10
 STOP_WORDS = lexicon.words("stop")
