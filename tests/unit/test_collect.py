@@ -195,7 +195,7 @@ S, F, R = collect.SUCCEEDED, collect.FAILED, collect.RETRY
         (" \n", "end_turn", R, F, Code.ANSWER_EMPTY),
         ("half an ans", "max_tokens", R, S, Code.ANSWER_TRUNCATED),
         ("", "max_tokens", R, F, Code.ANSWER_TRUNCATED),
-        ("half", "model_context_window_exceeded", R, S, Code.ANSWER_TRUNCATED),
+        ("half", "model_context_window_exceeded", S, S, Code.ANSWER_TRUNCATED),
         ("I must not", "guardrail_intervened", F, F, Code.ANSWER_BLOCKED),
         ("I must not", "content_filtered", F, F, Code.ANSWER_BLOCKED),
     ],
@@ -211,6 +211,15 @@ def test_what_becomes_of_a_text(text: str, stop: str, first: str, last: str, cod
             assert verdict.output is None
             assert verdict.failure is not None
             assert verdict.failure.code == code
+
+
+@pytest.mark.parametrize(("written", "outcome"), [(4095, R), (4096, S)])
+def test_a_text_that_fills_the_model_is_not_tried_again(written: int, outcome: str) -> None:
+    # A model that the catalog does not know answers 4,096 tokens at most.
+    usage = {"inputTokens": 12, "outputTokens": written}
+    answer = collect.read(converse("half", "max_tokens", usage=usage))
+    spec = pipeline(model="nobody.knows-v1:0")
+    assert collect.judge(answer, spec, 1).outcome == outcome
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import jsonschema
 import orjson
 from referencing import Registry
 
+from batchline import catalog
 from batchline.errors import Code
 from batchline.ids import RecordId
 from batchline.models import Failure, Usage
@@ -168,7 +169,7 @@ def judge(answer: Answer, pipeline: Pipeline, attempt: int) -> Verdict:
     again = answer.retryable
     if failure is None:
         output, failure = _value(answer, pipeline)
-        again = failure is not None and failure.code in RETRYABLE
+        again = failure is not None and failure.code in RETRYABLE and not _has_no_more_room(answer, pipeline)
     if failure is None:
         return Verdict(SUCCEEDED, output)
     if again and not last:
@@ -177,6 +178,13 @@ def judge(answer: Answer, pipeline: Pipeline, attempt: int) -> Verdict:
         # The answer was paid for and reads well up to its end; its `stop` says that it was cut.
         return Verdict(SUCCEEDED, answer.text)
     return Verdict(FAILED, None, failure)
+
+
+def _has_no_more_room(answer: Answer, pipeline: Pipeline) -> bool:
+    """Tell whether an answer was cut where the model itself ends, so that no repetition is longer."""
+    longest = catalog.model(pipeline.model).max_output
+    too_long = answer.stop == "max_tokens" and answer.usage.output_tokens >= longest
+    return too_long or answer.stop == "model_context_window_exceeded"
 
 
 def _value(answer: Answer, pipeline: Pipeline) -> tuple[Any, Failure | None]:
