@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .SUFFIXES:
 BIN := .venv/bin
-LOCKS := development layer localstack runtime sam bootstrap
+LOCKS := development layer localstack runtime sam clients bootstrap
 
 # What leads to a real account, or to another local cloud, must be asked for: see `make test`.
 export SAM_CLI_TELEMETRY := 0
@@ -24,7 +24,7 @@ down: .venv/.installed ## Stop the local cloud and forget its data
 
 .PHONY: test
 test: check ## Run every check and every test, the ones on LocalStack included
-	$(BIN)/pytest tests/unit tests/integration tests/faults
+	$(BIN)/pytest tests/unit tests/integration tests/conformance tests/faults
 	$(BIN)/pytest tests/local tests/e2e
 
 .PHONY: check
@@ -38,6 +38,22 @@ check: .venv/.installed ## Lint, types, import rules, the template
 .PHONY: unit
 unit: .venv/.installed ## Run the fast tests only
 	$(BIN)/pytest tests/unit tests/integration
+
+.PHONY: conformance
+conformance: .venv/.installed ## Hold the Bedrock emulator, or BATCHLINE_CONFORMANCE=<url or aws>, to AWS's documents
+	$(BIN)/pytest tests/conformance
+
+.PHONY: clients
+clients: .local/clients/.installed ## Let the AWS CLI and other people's batch clients use the emulator
+	$(BIN)/pytest tests/conformance/clients
+
+.PHONY: fuzz
+fuzz: .venv/.installed ## Send the emulator 10,000 malformed requests and records
+	BATCHLINE_FUZZ_CASES=10000 $(BIN)/pytest tests/integration/bedrock/test_fuzz.py
+
+.PHONY: bench
+bench: .venv/.installed ## Measure speed and memory
+	$(BIN)/python bench/bedrock_emulator.py
 
 .PHONY: format
 format: .venv/.installed ## Format the code
@@ -55,6 +71,11 @@ lock: .venv/.installed ## Refresh requirements/*.txt from requirements/*.in
 .PHONY: clean
 clean: ## Delete what make has installed and built
 	rm -rf .venv .local .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+
+.local/clients/.installed: .venv/.installed requirements/clients.txt
+	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .local/clients
+	$(BIN)/uv pip sync --quiet --require-hashes --python .local/clients/bin/python requirements/clients.txt
+	@touch $@
 
 .venv/.installed: requirements/development.txt requirements/bootstrap.txt pyproject.toml local/install.sh
 	@local/install.sh
