@@ -17,7 +17,6 @@ from batchline.cli import checkout, costs, demo, jobs, pipelines, results, statu
 from batchline.cli.session import NOT_DONE, Problem, Session
 from batchline.errors import BatchlineError
 
-
 FLAGS: Final = ("--json", "--local")
 VALUED: Final = ("--stack", "--region")
 PASSES_ALL: Final = "local"  # its arguments are the local cloud's own

@@ -8,7 +8,6 @@ from typing import Annotated, Any, Final
 
 import typer
 from rich.console import RenderableType
-from rich.padding import Padding
 from rich.text import Text
 
 from batchline import chunk, clock
@@ -18,7 +17,7 @@ from batchline.cli.tracking import File, Tracked
 from batchline.cli.views import Document, Entry, Totals
 from batchline.models import DocumentStatus
 
-SHOWN_LINES: Final = 6
+SHOWN_LINES: Final = 10
 SKEW: Final = timedelta(seconds=30)  # between this machine's clock and the cloud's
 
 
@@ -98,12 +97,12 @@ def _ask(run: Session, documents: int, *, yes: bool) -> None:
 
 def _publish(run: Session, file: Path, *, seconds: float) -> None:
     pipeline = pipelines.read(file, tell=run.note)
-    before, _ = pipelines.current(run.stack, file.stem)
+    before = run.stack.control.current(file.stem)
     problem = pipelines.publish(run, file.stem, file, pipeline, seconds=seconds)
     if problem:
         run.note(problem)
         fail()
-    version, _ = pipelines.current(run.stack, file.stem)
+    version = run.stack.control.current(file.stem)
     replaced = f" in the place of {before}" if before and before != version else ""
     run.note(f"Pipeline {file.stem}: version {version} is in force{replaced}.")
 
@@ -150,10 +149,10 @@ def _show(run: Session, documents: Sequence[Document]) -> None:
 
 
 def showcase(documents: Sequence[Document], structured: set[str]) -> list[tuple[str, Document]]:
-    """Choose short documents that show different things, with a title for each."""
+    """Choose documents that show different things, with a title for each: few records, much to say."""
     ended = sorted(
         (one for one in documents if one.status is DocumentStatus.COMPLETED),
-        key=lambda one: (one.size, one.key),
+        key=lambda one: (one.records, -one.usage.output_tokens, one.key),
     )
     kinds = (
         ("A text", lambda one: one.pipeline not in structured and one.name.isascii()),
@@ -169,12 +168,9 @@ def first_of(result: Any) -> Any:
     return result[0] if isinstance(result, list) and result else result
 
 
-def _excerpt(run: Session, answer: Any, document: Document) -> RenderableType:
+def _excerpt(run: Session, answer: Any, document: Document) -> Text:
     """Show the first lines of an answer, and how to see all of it."""
     text = Text(tables.printable(results.readable(answer)))
-    lines = text.wrap(run.console, run.width - results.INDENT)
-    shown = Text("\n").join(lines[:SHOWN_LINES])
-    if len(lines) > SHOWN_LINES or document.records > 1:
-        more = f"\n… all of it: batchline results {document.document_id} --combined"
-        shown.append(more, style="dim")
-    return Padding(shown, (0, 0, 0, results.INDENT), expand=False)
+    shown = results.indented(run, text, lines=SHOWN_LINES)
+    more = f"\n  … all of it: batchline results {document.document_id} --combined"
+    return shown.append(more, style="dim")

@@ -159,12 +159,12 @@ def put(
             f"{name!r} cannot name a pipeline: up to 64 letters, digits, '-' and '_'. Give one with --name."
         )
     pipeline = read(file, tell=run.note)
-    before, _ = current(run.stack, name)
+    before = run.stack.control.current(name)
     refusal = publish(run, name, file, pipeline, seconds=WAIT_SECONDS if wait else 0)
     if refusal:
         run.note(refusal)
         fail()
-    version = (current(run.stack, name)[0] if wait else None) or pipeline.version
+    version = (run.stack.control.current(name) if wait else None) or pipeline.version
     if run.as_json:
         run.write_json({"pipeline": name, "version": version, "before": before})
     else:
@@ -180,27 +180,14 @@ def read(file: Path, *, tell: Callable[[str], None]) -> Pipeline:
         fail()
 
 
-def current(stack: Stack, name: str) -> tuple[str | None, str]:
-    """Read which version of a pipeline is in force and since when. None: there is none yet."""
-    found = next(iter(stack.control.in_force([name])), None)
-    return (found[1], found[2]) if found else (None, "")
-
-
 def publish(run: Session, name: str, file: Path, pipeline: Pipeline, *, seconds: float) -> str | None:
-    """Upload a pipeline file and wait until it is in force. Returns what came in between, or None.
-
-    The stack says itself that it has taken the file: its code may be older or newer than ours, and
-    name the same file's version differently.
-    """
-    stack = run.stack
-    before = current(stack, name)
-    sent = stack.inbox.send(stack.inbox_bucket, f"{chunk.PIPELINES}{name}.yaml", file)
+    """Upload a pipeline file and wait until it is in force. Returns what came in between, or None."""
+    sent = run.stack.inbox.send(run.stack.inbox_bucket, f"{chunk.PIPELINES}{name}.yaml", file)
     deadline = time.monotonic() + seconds
-    same = before[0] is not None and stack.pipelines.get(name, before[0]) == pipeline
-    while seconds and not same and current(stack, name) == before:
+    while seconds and not _in_force(run.stack, name, pipeline):
         if sent.version_id:
             refused = ids.document_id(key=sent.key, content=sent.version_id, version=NO_VERSION)
-            if row := stack.documents.get(refused):
+            if row := run.stack.documents.get(refused):
                 return f"{file} was refused: {row['error']['message']}"
         if time.monotonic() > deadline:
             return (
@@ -209,6 +196,16 @@ def publish(run: Session, name: str, file: Path, pipeline: Pipeline, *, seconds:
             )
         run.pause(POLL_SECONDS)
     return None
+
+
+def _in_force(stack: Stack, name: str, pipeline: Pipeline) -> bool:
+    """Tell whether what is in force says the same.
+
+    Names of versions are not compared: the stack's code may be older or newer than ours and name them
+    differently.
+    """
+    version = stack.control.current(name)
+    return version is not None and stack.pipelines.get(name, version) == pipeline
 
 
 def _put(name: str, version: str, before: str | None, *, wait: bool) -> str:

@@ -6,7 +6,6 @@ from typing import Annotated, Any, Final
 
 import typer
 import yaml
-from rich.padding import Padding
 from rich.text import Text
 
 from batchline import clock
@@ -92,7 +91,15 @@ def show(run: Session, one: Result) -> None:
         body = Text(tables.printable(f"{one.failure.code}: {one.failure.message}"), style="red")
     else:
         body = Text(tables.printable(readable(one.answer)))
-    run.console.print(Padding(body, (0, 0, 1, INDENT), expand=False))
+    run.console.print(indented(run, body).append("\n"))
+
+
+def indented(run: Session, text: Text, *, lines: int | None = None) -> Text:
+    """Wrap a text a little away from the edge; `lines` bounds how many of it are shown."""
+    wrapped = text.wrap(run.console, max(1, run.width - INDENT))[:lines]
+    for line in wrapped:
+        line.rstrip()
+    return Text("\n").join(Text(" " * INDENT).append_text(line) for line in wrapped)
 
 
 def _tokens(usage: Usage) -> str:
@@ -126,6 +133,7 @@ def _combined(run: Session, document: Document) -> None:
     if stored["result"] is None:
         run.note(f"No record has an answer: {document.failure.message if document.failure else ''}")
     else:
-        run.console.print(Text(tables.printable(readable(stored["result"]))))
+        text = Text(tables.printable(readable(stored["result"])))
+        run.console.print(text, soft_wrap=not run.console.is_terminal)
     for record in stored["failed"]:
         run.note(f"{record['record']} is missing: {record['code']}: {record['message']}")

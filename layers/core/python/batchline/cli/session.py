@@ -15,7 +15,7 @@ from rich.console import Console
 
 from batchline.aws.stack import Stack
 
-PIPE_WIDTH: Final = 10_000  # what is piped on is neither shortened nor wrapped
+PIPE_WIDTH: Final = 1_000_000  # what is piped on is neither shortened nor wrapped
 FULL_ID_WIDTH: Final = 140
 SHORT_ID: Final = 8
 

@@ -62,10 +62,10 @@ def fit(columns: Sequence[Column], natural: Sequence[int], width: int) -> Layout
         break
     widths = {n: least[n] for n in kept}
     room = width - sum(widths.values()) - gap * (len(kept) - 1)
-    for n in sorted(kept, key=lambda n: natural[n] - least[n]):
-        # Whoever wants least goes first, so that one long column does not starve the others.
-        wanting = sum(1 for other in kept if natural[other] > widths[other])
-        given = min(natural[n] - widths[n], max(0, room) // max(1, wanting))
+    # Whoever wants least is served first, so that one long column does not starve the others.
+    wanting = sorted(kept, key=lambda n: natural[n] - least[n])
+    for served, n in enumerate(wanting):
+        given = min(natural[n] - least[n], max(0, room) // (len(wanting) - served))
         widths[n] += given
         room -= given
     return Layout(tuple(kept), tuple(widths[n] for n in kept), gap)
