@@ -183,7 +183,11 @@ class Chunker:
             parts = chunk.parts(arrival.document_id, found)
             first, second = next(parts), next(parts, None)
         except Refused as refusal:
-            self.documents.refuse(arrival, Failure(refusal.code, refusal.message), version)
+            failure = Failure(refusal.code, refusal.message)
+            row = self.documents.refuse(arrival, failure, version).row
+            if row is not None and row["status"] == DocumentStatus.CHUNKING:
+                # It was readable when its first shards were written; they are settled as they are.
+                self._seal(arrival.document_id, int(row["cursor"]), failure)
             return
         if second is None and len(first.records) <= chunk.SMALL_RECORDS:
             waiting = self._small.setdefault((target.pipeline, version), {})
@@ -241,9 +245,13 @@ class Chunker:
             failure = Failure(refusal.code, refusal.message)
         if cursor is None:
             return
-        sealed = self.documents.seal(arrival.document_id, cursor=cursor, failure=failure)
+        self._seal(arrival.document_id, cursor, failure)
+
+    def _seal(self, document_id: str, cursor: int, failure: Failure | None) -> None:
+        """Seal a large document. Its records may all be settled already: then nobody else rings."""
+        sealed = self.documents.seal(document_id, cursor=cursor, failure=failure)
         if settled(sealed.row):
-            self.documents_queue.ring({"document_id": arrival.document_id})
+            self.documents_queue.ring({"document_id": document_id})
 
     def _register(
         self, document_id: str, number: int, part: Part, name: str, version: str, pipeline: Pipeline
