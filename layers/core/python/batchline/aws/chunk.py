@@ -93,17 +93,9 @@ class Chunker:
     def go_on(self, document_id: str) -> None:
         """Go on with a document that waited for its pipeline, or whose chunking broke off."""
         row = self.documents.get(document_id)
-        if row is None:
-            return
-        if _waits_for_pipeline(row):
-            version = self.pipelines.current(row["pipeline"])
-        elif row["status"] == DocumentStatus.CHUNKING:
-            version = row["pipeline_version"]  # whatever is in force by now
-        else:
-            return
-        target = chunk.destination(row["source"]["key"])
-        if version and isinstance(target, DocumentFile):
-            self._chunk(_arrived(row), target, version)
+        target = chunk.destination(row["source"]["key"]) if row else None
+        if row and isinstance(target, DocumentFile):
+            self._go_on(row, _arrived(row), target)
 
     def flush(self) -> None:
         """Write the small documents taken so far, many to a shard."""
@@ -144,15 +136,27 @@ class Chunker:
         rows = {row["document_id"]: row for row in self.documents.get_many(names)}
         arrival = self._arrival(waiting_id, target.pipeline, upload)
         if (row := rows.get(waiting_id)) and self._is_same(row, upload, version):
-            if version and _waits_for_pipeline(row):
-                self._chunk(arrival, target, version)
+            self._go_on(row, arrival, target)
         elif version is None:
             self._hold(arrival)
         else:
             document_id = ids.document_id(key=upload.key, content=content, version=version)
-            row = rows.get(document_id)
-            if row is None or row["status"] == DocumentStatus.CHUNKING:
-                self._chunk(self._arrival(document_id, target.pipeline, upload), target, version)
+            arrival = self._arrival(document_id, target.pipeline, upload)
+            if row := rows.get(document_id):
+                self._go_on(row, arrival, target)
+            else:
+                self._chunk(arrival, target, version)
+
+    def _go_on(self, row: dynamo.Row, arrival: Arrival, target: DocumentFile) -> None:
+        """Do what is left to do here for a document that has a row; mostly nothing."""
+        if _waits_for_pipeline(row):
+            if version := self.pipelines.current(target.pipeline):
+                self._chunk(arrival, target, version)
+        elif row["status"] == DocumentStatus.CHUNKING:
+            self._chunk(arrival, target, row["pipeline_version"])  # whatever is in force by now
+        elif settled(row) and not DocumentStatus(row["status"]).terminal:
+            # Whoever sealed it may have died before it rang.
+            self.documents_queue.ring({"document_id": arrival.document_id})
 
     @staticmethod
     def _is_same(row: dynamo.Row, upload: Upload, version: str | None) -> bool:
