@@ -74,14 +74,14 @@ class Calls:
 
     def pass_on(self, name: str, parameters: Any, do: Callable[[], Any]) -> Any:
         """Make a call, or let it go wrong."""
+        if self.watch and self._inside and not self._dead:
+            self.watch(name, parameters)  # without the lock: it may run other stages
         with self._lock:
             if not self._inside:
                 return do()
             if self._dead:
                 raise Died
             fault = self._due(name)
-            if self.watch:
-                self.watch(name, parameters)
             if fault and not fault.takes_effect:
                 raise fault.error()
             reply = do()

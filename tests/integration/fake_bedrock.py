@@ -116,10 +116,6 @@ class Account:
     def forget_tokens(self) -> None:
         self._tokens.clear()
 
-    def pay(self, record_id: str, usage: Usage) -> None:
-        self.paid[record_id] += 1
-        self.billed += usage
-
     # the control plane
 
     def create_model_invocation_job(self, **asked: Any) -> dict[str, Any]:
@@ -168,7 +164,8 @@ class Account:
         said = self.answer("", body)
         if said.error:
             raise error("Converse", "ModelErrorException", "the model failed", status=said.error)
-        self.pay(called(body), said.usage)
+        self.paid[called(body)] += 1
+        self.billed += said.usage
         return reply_of(said) | {"ResponseMetadata": {"HTTPStatusCode": 200}}
 
     # batch jobs
@@ -210,7 +207,7 @@ class Account:
                     bad += 1
                     continue
                 good, usage = good + 1, usage + said.usage
-                self.pay(name, said.usage)
+                self.paid[name] += 1
                 if ending.twice(name):
                     lines.append(_line(asked, said))
                     usage += said.usage
@@ -220,7 +217,8 @@ class Account:
             lines += ending.foreign
             name = key.rsplit("/", 1)[-1]
             self._put(bucket, f"{folder}{name}.out", b"\n".join(lines) + b"\n")
-        usage += ending.more_in_manifest
+        usage += ending.more_in_manifest + sum(map(_usage, ending.foreign), Usage())
+        self.billed += usage
         if ending.manifest:
             counts = {
                 "totalRecordCount": good + bad,
@@ -274,6 +272,12 @@ def error(operation: str, code: str, message: str, *, status: int = 400) -> Clie
 def _split(uri: str) -> tuple[str, str]:
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     return bucket, key
+
+
+def _usage(line: bytes) -> Usage:
+    """Read what a line says that it cost."""
+    said = json.loads(line)["modelOutput"]["usage"]
+    return Usage(said["inputTokens"], said["outputTokens"])
 
 
 def _line(asked: dict[str, Any], said: Say) -> bytes:

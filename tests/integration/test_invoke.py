@@ -4,7 +4,7 @@ import json
 from concurrent.futures import Future
 from datetime import timedelta
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from batchline.aws import invoke
@@ -107,7 +107,7 @@ class InTurn:
     def __init__(self, _workers: int) -> None:
         pass
 
-    def __enter__(self) -> "InTurn":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_error: object) -> None:

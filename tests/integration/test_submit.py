@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from batchline import catalog
 from botocore.exceptions import ReadTimeoutError
 
 from tests.faults import audit
@@ -154,8 +155,6 @@ def test_a_refused_job_is_rung_for_when_its_lease_is_given_back(opened: World) -
 def test_shards_go_into_as_few_files_as_the_limit_allows(
     opened: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from batchline import catalog
-
     small = catalog.limits(BASE).model_copy(update={"max_file_bytes": opened.job()["bytes"] - 1})
     monkeypatch.setattr(catalog, "limits", lambda _model: small)
     upload(opened, 5, "inbox/rows/c.jsonl", start=900)
