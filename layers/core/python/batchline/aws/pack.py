@@ -5,7 +5,8 @@ one transaction: the fence, the job's row, its slot and its budgets. Deleting th
 is garbage collection, which the next packer finishes if this one dies.
 """
 
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -125,9 +126,7 @@ class Packer:
             cost=lambda shard: _most([shard], Engine.BATCH)[shard.pipeline],
         )
         opened = [job for one in planned.jobs if (job := self._open(lease, one))]
-        resumed = {
-            name for job in planned.jobs for one in job.shards if one.held for name in _documents(one)
-        }
+        resumed = {name for job in planned.jobs for one in job.shards if one.held for name in _documents(one)}
         held = sum(self._hold(shard, code, resumed) for shard, code in planned.held)
         return Packed(tuple(opened), held), pack.next_due(shards, timestamp(now))
 
@@ -224,7 +223,7 @@ class Packer:
             batch = row["engine"] == Engine.BATCH
             (self.jobs_queue if batch else self.on_demand_queue).ring({"job_id": job_id})
 
-    def _hold(self, shard: Shard, code: Code, resumed: Set[str] = frozenset()) -> bool:
+    def _hold(self, shard: Shard, code: Code, resumed: AbstractSet[str] = frozenset()) -> bool:
         """Let a shard's documents rest, once. Its records stay pending.
 
         `resumed` are documents that another of their shards has just set going again.
