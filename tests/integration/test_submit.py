@@ -157,14 +157,12 @@ def test_shards_go_into_as_few_files_as_the_limit_allows(
 ) -> None:
     small = catalog.limits(BASE).model_copy(update={"max_file_bytes": opened.job()["bytes"] - 1})
     monkeypatch.setattr(catalog, "limits", lambda _model: small)
-    upload(opened, 5, "inbox/rows/c.jsonl", start=900)
     submit(opened)
     job_id = opened.job()["job_id"]
     (call,) = opened.calls.of("bedrock.CreateModelInvocationJob")
-    files = opened.keys(f"jobs/{job_id}/input/")
-    if opened.job()["shards"] > 1:
-        assert [key.rsplit("/", 1)[1] for key in files] == ["0000.jsonl", "0001.jsonl"]
-        uri = call.parameters["inputDataConfig"]["s3InputDataConfig"]["s3Uri"]
-        assert uri == f"s3://batchline-work/jobs/{job_id}/input/"
+    files = [key.rsplit("/", 1)[1] for key in opened.keys(f"jobs/{job_id}/input/")]
+    assert files == ["0000.jsonl", "0001.jsonl"]
+    uri = call.parameters["inputDataConfig"]["s3InputDataConfig"]["s3Uri"]
+    assert uri == f"s3://batchline-work/jobs/{job_id}/input/"
     opened.run()
     audit.check_end(opened)
