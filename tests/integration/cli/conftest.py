@@ -1,3 +1,4 @@
+import contextlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,12 +9,18 @@ from batchline.aws import clients
 from batchline.cli import app
 from batchline.cli.session import Session
 from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
 from typer.testing import CliRunner
 
 from tests import template
+from tests.integration.conftest import open_world
 from tests.integration.world import INBOX, WORK, World
 
 CLIENTS = ("s3", "dynamodb", "cloudformation")
+
+
+# Enough rows for a batch job, one record each.
+ROWS = "a\n" + "".join(f"row {n}\n" for n in range(120))
 
 
 def forget_clients() -> None:
@@ -21,9 +28,9 @@ def forget_clients() -> None:
         getattr(clients, name).cache_clear()
 
 
-@pytest.fixture(autouse=True)
+@contextlib.contextmanager
 def own_clients() -> Iterator[None]:
-    """Clients of these tests' Region and endpoints, and none of them for others."""
+    """Clients of a test's own Region and endpoints, and none of them for others."""
     forget_clients()
     yield
     forget_clients()
@@ -53,12 +60,40 @@ def run(*args: str, width: int | None = 100) -> Said:
     return Said(result.stdout, result.stderr, result.exit_code)
 
 
+@dataclass(frozen=True)
+class Stacks:
+    """CloudFormation as far as its answer to DescribeStacks: the outputs of stacks by their names."""
+
+    known: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    def install(self) -> None:
+        events = clients.cloudformation().meta.events
+        answer: Any = self._answer
+        events.register("before-call.cloudformation.DescribeStacks", answer)
+
+    def _answer(self, params: Mapping[str, Any], **_: object) -> tuple[AWSResponse, dict[str, Any]]:
+        name = params["body"]["StackName"]
+        if name not in self.known:
+            error = {"Code": "ValidationError", "Message": f"Stack with id {name} does not exist"}
+            return self._reply(400, {"Error": error})
+        found = [{"OutputKey": key, "OutputValue": one} for key, one in self.known[name].items()]
+        stack = {"StackName": name, "StackStatus": "CREATE_COMPLETE", "Outputs": found}
+        return self._reply(200, {"Stacks": [stack]})
+
+    @staticmethod
+    def _reply(status: int, said: dict[str, Any]) -> tuple[AWSResponse, dict[str, Any]]:
+        url, headers = "https://cloudformation.us-east-1.amazonaws.com", HTTPHeaders()
+        said = said | {"ResponseMetadata": {"HTTPStatusCode": status}}
+        return AWSResponse(url, status, headers, None), said
+
+
 @dataclass
 class Cli:
     """The command line in front of a world: while it waits, the world goes on."""
 
     world: World
     run: Callable[..., Said] = run
+    stacks: Stacks = field(default_factory=Stacks)
     notified: set[str] = field(default_factory=set)
     waits: int = 0
 
@@ -94,33 +129,8 @@ class Cli:
 def uploads() -> list[Any]:
     """List the versions of all objects in the inbox, oldest first."""
     found = clients.s3().list_object_versions(Bucket=INBOX).get("Versions", [])
-    # S3 lists a key's newest version first, and tells times in whole seconds.
-    return sorted(reversed(found), key=lambda one: one["LastModified"])
-
-
-@dataclass(frozen=True)
-class Stacks:
-    """CloudFormation as far as its answer to DescribeStacks: the outputs of stacks by their names."""
-
-    known: dict[str, dict[str, str]]
-
-    def install(self) -> None:
-        events = clients.cloudformation().meta.events
-        events.register("before-call.cloudformation.DescribeStacks", self._answer)
-
-    def _answer(self, params: Mapping[str, Any], **_: object) -> tuple[AWSResponse, dict[str, Any]]:
-        name = params["body"]["StackName"]
-        if name not in self.known:
-            error = {"Code": "ValidationError", "Message": f"Stack with id {name} does not exist"}
-            return self._reply(400, {"Error": error})
-        found = [{"OutputKey": key, "OutputValue": one} for key, one in self.known[name].items()]
-        stack = {"StackName": name, "StackStatus": "CREATE_COMPLETE", "Outputs": found}
-        return self._reply(200, {"Stacks": [stack]})
-
-    @staticmethod
-    def _reply(status: int, said: dict[str, Any]) -> tuple[AWSResponse, dict[str, Any]]:
-        response = AWSResponse("https://cloudformation.us-east-1.amazonaws.com", status, {}, None)
-        return response, said | {"ResponseMetadata": {"HTTPStatusCode": status}}
+    found.reverse()  # S3 lists a key's newest version first and tells times in whole seconds
+    return sorted(found, key=lambda one: one["LastModified"])
 
 
 def outputs(left_out: Sequence[str] = ()) -> dict[str, str]:
@@ -132,10 +142,21 @@ def outputs(left_out: Sequence[str] = ()) -> dict[str, str]:
     return {key: value for key, value in found.items() if key not in left_out}
 
 
+@contextlib.contextmanager
+def open_cli() -> Iterator[Cli]:
+    """A command line in front of a fresh Batchline."""
+    with pytest.MonkeyPatch.context() as patch, own_clients(), open_world(patch) as begin:
+        world = begin()
+        world.fatal = True
+        made = Cli(world)
+        made.stacks.known["batchline"] = outputs()
+        made.stacks.install()
+        patch.setattr("batchline.clock.now", world.clock)
+        patch.setattr(Session, "pause", lambda _run, seconds: made.pause(seconds))
+        yield made
+
+
 @pytest.fixture
-def cli(world: World, monkeypatch: pytest.MonkeyPatch) -> Cli:
-    made = Cli(world)
-    Stacks({"batchline": outputs()}).install()
-    monkeypatch.setattr("batchline.clock.now", world.clock)
-    monkeypatch.setattr(Session, "pause", lambda _run, seconds: made.pause(seconds))
-    return made
+def cli() -> Iterator[Cli]:
+    with open_cli() as made:
+        yield made
