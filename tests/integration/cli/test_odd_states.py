@@ -1,10 +1,14 @@
 """What `status`, `results` and `costs` show while things move, fail or do not add up."""
 
+import io
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from batchline.aws import clients, dynamo
+from batchline.cli import listing, status
+from batchline.cli.session import Session
+from rich.console import Console
 
 from tests.integration.cli.conftest import ROWS, Cli, Said
 from tests.integration.fake_bedrock import Say
@@ -191,3 +195,19 @@ def test_an_ambiguous_document_names_the_candidates(cli: Cli) -> None:
     for key in paths:
         assert f"{cli.world.document(key)['document_id']} ({key})" in said.err
     assert cli.run("status", "a/same.txt").code == 0
+
+
+def test_a_screen_of_a_long_list_says_how_much_it_leaves_out(cli: Cli) -> None:
+    cli.pipeline("notes")
+    for number in range(5):
+        cli.upload(f"inbox/notes/{number}.txt", "")
+    cli.settle()
+    run = Session(stack_name="batchline", as_json=False)
+    found = listing.documents(run.stack, cli.world.clock(), days=1)
+    console = Console(file=io.StringIO(), width=100)
+    console.print(status.overview(run, found.documents, cli.world.clock(), rows=2))
+    assert isinstance(console.file, io.StringIO)
+    lines = [line.rstrip() for line in console.file.getvalue().splitlines()]
+    assert lines[4].split()[:3] == ["total", "5", "documents"]
+    assert lines[-1] == "… and 3 more"
+    assert len(lines) == 8

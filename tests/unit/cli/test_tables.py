@@ -85,6 +85,17 @@ def test_a_text_under_a_row_is_indented_and_wraps() -> None:
     assert lines == ["job  n", "j1   7", "     because it", "     has waited"]
 
 
+def test_the_head_and_the_sums_stand_out_on_a_terminal_alone() -> None:
+    laid = tables.table((Column("a"),), [("x",)], width=20, footer=("y",))
+    terminal = Console(file=io.StringIO(), width=20, force_terminal=True, color_system="standard")
+    terminal.print(laid)
+    assert isinstance(terminal.file, io.StringIO)
+    head, row, total = terminal.file.getvalue().splitlines()
+    assert "\x1b[1m" in head
+    assert "\x1b" not in row
+    assert "\x1b[1m" in total
+
+
 def test_what_steers_a_terminal_is_replaced() -> None:
     assert tables.printable("a\x1b[31mred\x07\u202egnp.exe\nb\tc") == "a�[31mred��gnp.exe\nb\tc"
 

@@ -145,7 +145,10 @@ def not_completed(documents: Iterable[Document]) -> list[Document]:
 def overview(
     run: Session, documents: Sequence[Document], now: datetime, *, rows: int | None = None
 ) -> RenderableType:
-    """Lay out documents, their sums and what is wrong with them; `rows` bounds how many are shown."""
+    """Lay out documents, their sums and what is wrong with them.
+
+    With `rows` only so many documents are shown, and not what is wrong, so that it fits a screen.
+    """
     if not documents:
         return Text("No documents. `batchline upload FILE --pipeline NAME` sends some.")
     totals = Totals.of(documents)
@@ -159,7 +162,7 @@ def overview(
         width=run.width,
         footer=(
             "total",
-            _count(len(documents), len(shown)),
+            f"{len(documents):,} document{'s' if len(documents) != 1 else ''}",
             "",
             "",
             f"{totals.succeeded + totals.failed:,}/{totals.records:,}",
@@ -170,12 +173,11 @@ def overview(
             "",
         ),
     )
-    return Group(laid, _summary(documents, totals, decimals), *_problems(documents))
-
-
-def _count(all_of_them: int, shown: int) -> str:
-    said = f"{all_of_them:,} document{'s' if all_of_them != 1 else ''}"
-    return said if shown == all_of_them else f"{said}, {all_of_them - shown:,} not shown"
+    summary = _summary(documents, totals, decimals)
+    if rows is None:
+        return Group(laid, summary, *_problems(documents))
+    left = len(documents) - len(shown)
+    return Group(laid, summary, Text(f"… and {left:,} more" if left else "", style="dim"))
 
 
 def _cells(run: Session, one: Document, now: datetime, decimals: int) -> tuple[tables.Cell, ...]:

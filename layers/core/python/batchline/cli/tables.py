@@ -102,9 +102,9 @@ def table(
 
 
 def _grid(columns: Sequence[Column], layout: Layout, style: str = "") -> Table:
-    laid = Table(box=None, show_header=False, padding=(0, layout.gap, 0, 0), pad_edge=False, style=style)
+    laid = Table(box=None, show_header=False, padding=(0, layout.gap, 0, 0), pad_edge=False)
     for n, one in zip(layout.kept, layout.widths, strict=True):
-        laid.add_column(justify=columns[n].justify, width=one, no_wrap=True, vertical="bottom")
+        laid.add_column(justify=columns[n].justify, width=one, no_wrap=True, vertical="bottom", style=style)
     return laid
 
 
