@@ -9,8 +9,8 @@ from batchline.cli.session import Problem
 
 PACKAGE: Final = "local"
 NEEDS_REPOSITORY: Final = (
-    "The local cloud is part of Batchline's repository: run this in a checkout of it (`make setup` there "
-    "installs the command)."
+    "The local cloud needs Batchline's repository: run this from a checkout of it, where `make demo` "
+    "installs all it takes."
 )
 
 
