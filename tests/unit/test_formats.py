@@ -292,3 +292,10 @@ def test_any_text_is_a_table_or_refused(text: str, kind: Format) -> None:
 def test_json_lines_are_read_back(rows: list[dict[str, object]]) -> None:
     text = "\n".join(json.dumps(row) for row in rows)
     assert table(text, Format.JSONL) == rows
+
+
+def test_bytes_that_only_begin_like_utf16_are_binary() -> None:
+    with pytest.raises(Refused) as refused:
+        formats.decode(b"\xff\xfe" + bytes([1, 0]) * 8)
+    assert refused.value.code == Code.FORMAT_UNSUPPORTED
+    assert "binary" in refused.value.message

@@ -1,4 +1,3 @@
-from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -38,7 +37,7 @@ def shard(number: int, records: int, **changes: Any) -> Shard:
     return Shard.model_validate(values | changes)
 
 
-def one_usd(_: Shard) -> Decimal:
+def one_usd(_shard: Shard, _engine: Engine, _tier: Tier) -> Decimal:
     return Decimal(1)
 
 
@@ -49,7 +48,7 @@ def plan(
     batch: bool = True,
     free_slots: int = 10,
     room: dict[str, Decimal] | None = None,
-    cost: Callable[[Shard], Decimal] = one_usd,
+    cost: pack.Cost = one_usd,
 ) -> pack.Plan:
     return pack.plan(
         shards, now=NOW, limits=limits, batch=batch, free_slots=free_slots, room=room or {}, cost=cost
@@ -210,8 +209,9 @@ SHARDS = st.lists(
 def test_a_plan_keeps_every_promise(
     shards: list[Shard], batch: bool, free_slots: int, room: dict[str, Decimal], pipelines: int
 ) -> None:
-    def cost(one: Shard) -> Decimal:
-        return Decimal(one.records) / 10
+    def cost(one: Shard, engine: Engine, tier: Tier) -> Decimal:
+        full_price = engine is Engine.ON_DEMAND and tier is Tier.DEFAULT
+        return Decimal(one.records) / (10 if full_price else 20)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pack, "MAX_PIPELINES", pipelines)
@@ -235,7 +235,15 @@ def test_a_plan_keeps_every_promise(
         assert {one.too_few for one in job.shards} == {"flex" if job.tier is Tier.FLEX else "on_demand"}
     # The budget covers what opens.
     for name, left in room.items():
-        spent = sum((cost(one) for one in opened if one.pipeline == name), Decimal(0))
+        spent = sum(
+            (
+                cost(one, job.engine, job.tier)
+                for job in found.jobs
+                for one in job.shards
+                if one.pipeline == name
+            ),
+            Decimal(0),
+        )
         assert spent <= max(left, Decimal(0))
     for one, code in found.held:
         assert code == Code.BUDGET_EXCEEDED or (one.too_few == "wait" and one.urgent_at <= NOW)
@@ -248,3 +256,14 @@ def test_a_plan_keeps_every_promise(
     # What is due and left alone only waits for a slot.
     waiting = [one for one in shards if one.urgent_at <= NOW and one.shard_id not in names]
     assert not waiting or (batch and len(batches) == max(0, free_slots))
+
+
+def test_a_budget_for_a_batch_may_be_too_small_for_on_demand() -> None:
+    def cost(_shard: Shard, engine: Engine, _tier: Tier) -> Decimal:
+        return Decimal(2 if engine is Engine.ON_DEMAND else 1)
+
+    due = [shard(number, 10, urgent_at=DUE) for number in range(3)]
+    found = plan(due, room={"p": Decimal(4)}, cost=cost)
+    # 3 USD would do for a batch, but ten records are too few for one: two shards at 2 USD each open.
+    assert shape(found) == [(Engine.ON_DEMAND, Tier.DEFAULT, [0, 1])]
+    assert found.held == ((due[2], Code.BUDGET_EXCEEDED),)

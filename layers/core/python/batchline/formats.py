@@ -78,6 +78,12 @@ def decode(data: bytes) -> str:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:
         raise _undecodable(error, data) from error
+    if encoding == "utf-16" and any(ord(sign) in CONTROLS for sign in text[:SNIFF_BYTES]):
+        raise Refused(
+            Code.FORMAT_UNSUPPORTED,
+            f"The file begins like {encoding.upper()} text, but it is binary. "
+            f"Convert it: {READABLE} are read.",
+        )
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 

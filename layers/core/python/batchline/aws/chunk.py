@@ -188,7 +188,7 @@ class Chunker:
             first, second = next(parts), next(parts, None)
         except Refused as refusal:
             failure = Failure(refusal.code, refusal.message)
-            row = self.documents.refuse(arrival, failure, version).row
+            row = self._refuse(arrival, failure, version)
             if row is not None and row["status"] == DocumentStatus.CHUNKING:
                 # It was readable when its first shards were written; they are settled as they are.
                 self._seal(arrival.document_id, int(row["cursor"]), failure)
@@ -302,7 +302,13 @@ class Chunker:
         content = upload.version_id or upload.sequencer
         name = ids.document_id(key=upload.key, content=content, version=NO_VERSION)
         arrival = self._arrival(name, pipeline, upload)
-        self.documents.refuse(arrival, Failure(refusal.code, refusal.message))
+        self._refuse(arrival, Failure(refusal.code, refusal.message), NO_VERSION)
+
+    def _refuse(self, arrival: Arrival, failure: Failure, version: str) -> dynamo.Row | None:
+        """End a document on arrival, and have its end published. Returns the row that stood against it."""
+        row = self.documents.refuse(arrival, failure, version).row
+        self.documents_queue.ring({"document_id": arrival.document_id})
+        return row
 
     def _wake(self, pipeline: Pipeline) -> None:
         """Have pack look the moment the records become urgent; the schedule is up to a minute late."""

@@ -247,7 +247,8 @@ class Control:
             self.table,
             {"pk": _pipeline(pipeline), "sk": ONLY},
             "SET #version = :version, #sequencer = :order, #published_at = :at",
-            when="attribute_not_exists(#sequencer) OR #sequencer < :order",
+            # The same sequencer is the same upload, come twice; LocalStack gives it to all of them.
+            when="attribute_not_exists(#sequencer) OR #sequencer <= :order",
             values={"version": version, "order": order, "at": at},
         )
         written = dynamo.write(self.client, request)

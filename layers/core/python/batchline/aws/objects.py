@@ -51,18 +51,23 @@ class Inbox:
     client: "S3Client"
 
     def content(self, upload: Upload) -> str:
-        """Identify the bytes of an upload: its checksum, or else its ETag, with its size.
+        """Identify the bytes of an upload by a hash of the whole object and its size.
 
+        The ETag comes first: for an upload in one request it is the MD5, whoever uploads. Which checksum
+        an object has depends on the client, and the ETag of a multipart upload on the size of its parts.
         Raises Refused(UPLOAD_GONE) when it has been deleted.
         """
         try:
             head: Any = self.client.head_object(**_version(upload), ChecksumMode="ENABLED")
         except ClientError as error:
             raise _gone(error) from error
+        etag = head["ETag"]
+        if "-" not in etag and head.get("ServerSideEncryption", "AES256") == "AES256":
+            return f"{etag} {head['ContentLength']}"
         whole = head.get("ChecksumType") != "COMPOSITE"
         sums = ("ChecksumSHA256", "ChecksumCRC64NVME", "ChecksumCRC32C", "ChecksumCRC32")
         found = next((str(head[name]) for name in sums if name in head), None) if whole else None
-        return f"{found or head['ETag']} {head['ContentLength']}"
+        return f"{found or etag} {head['ContentLength']}"
 
     def send(self, bucket: str, key: str, path: Path) -> Upload:
         """Upload a file as people do, in one request, so that S3 knows a checksum of the whole."""

@@ -23,7 +23,7 @@ from batchline.aws.objects import Work
 from batchline.aws.pipelines import Pipelines
 from batchline.aws.queues import Queue
 from batchline.errors import Code, LostRace
-from batchline.models import DocumentStatus, Engine, Failure, Range, Shard, Usage, timestamp
+from batchline.models import DocumentStatus, Engine, Failure, Range, Shard, Tier, Usage, timestamp
 from batchline.pack import Planned
 
 # The counted input may be low by so much; the reservation must not be.
@@ -35,8 +35,9 @@ SOON_SECONDS: Final = 60
 HELD_BECAUSE: Final = {
     Code.TOO_FEW: "Bedrock's batch needs at least {min_records} records and too_few is wait. The document "
     "goes on when more records of its model have arrived; upload more, or set too_few: on_demand.",
-    Code.BUDGET_EXCEEDED: "The pipeline's budget of {per_day_usd} USD per day is used up. The document goes "
-    "on tomorrow; to go on today raise budget.per_day_usd and upload the pipeline again.",
+    Code.BUDGET_EXCEEDED: "The pipeline's budget of {per_day_usd} USD per day has no room for its records. "
+    "The document goes on when a day (UTC) has; to go on sooner raise budget.per_day_usd and upload the "
+    "pipeline again.",
 }
 
 
@@ -123,7 +124,7 @@ class Packer:
             batch=known.batch,
             free_slots=slots.free(cap, now.timestamp()),
             room=room,
-            cost=lambda shard: _most([shard], Engine.BATCH)[shard.pipeline],
+            cost=lambda shard, engine, tier: _most([shard], engine, tier)[shard.pipeline],
         )
         opened = [job for one in planned.jobs if (job := self._open(lease, one))]
         resumed = {name for job in planned.jobs for one in job.shards if one.held for name in _documents(one)}
@@ -161,37 +162,20 @@ class Packer:
     def _open(self, lease: Lease, planned: Planned) -> str | None:
         """Open one job. None: its slot or a budget was gone. Raises LostRace when fenced off."""
         now = self.clock()
-        at, day = timestamp(now), timestamp(now)[:10]
+        day = timestamp(now)[:10]
         job_id = ids.job_id(now)
-        model = planned.shards[0].model
-        base = catalog.model(model).base_id
-        reserved = _most(planned.shards, planned.engine)
+        reserved = _most(planned.shards, planned.engine, planned.tier)
         self.work.put_json(
             objects.plan_key(job_id),
             {"shards": [one.model_dump(mode="json") for one in planned.shards]},
         )
-        opening = Opening(
-            job_id=job_id,
-            engine=planned.engine,
-            tier=planned.tier,
-            model=model,
-            base_model=base,
-            lane=planned.shards[0].lane,
-            records=planned.records,
-            bytes=sum(one.bytes for one in planned.shards),
-            shards=len(planned.shards),
-            input_tokens=sum(one.input_tokens for one in planned.shards),
-            output_tokens=sum(one.output_tokens for one in planned.shards),
-            reserved=reserved,
-            created_at=at,
-            why=planned.why,
-        )
+        opening = _opening(planned, job_id, reserved, timestamp(now))
         writes = [
             self.control.fence(lease.epoch, job_id, now.timestamp()),
             self.jobs.opened(opening),
         ]
         if planned.engine is Engine.BATCH:
-            writes.append(self.control.take_slot(base, job_id, self._cap(model)))
+            writes.append(self.control.take_slot(opening.base_model, job_id, self._cap(opening.model)))
         first_budget = len(writes)
         names = list(reserved)
         writes += [self.control.reserve(name, day, reserved[name], self._per_day(name)) for name in names]
@@ -259,11 +243,31 @@ def _documents(shard: Shard) -> set[str]:
     return {Range.parse(text).document_id for text in shard.ranges}
 
 
-def _most(shards: Iterable[Shard], engine: Engine) -> dict[str, Decimal]:
+def _opening(planned: Planned, job_id: str, reserved: dict[str, Decimal], at: str) -> Opening:
+    first = planned.shards[0]
+    return Opening(
+        job_id=job_id,
+        engine=planned.engine,
+        tier=planned.tier,
+        model=first.model,
+        base_model=catalog.model(first.model).base_id,
+        lane=first.lane,
+        records=planned.records,
+        bytes=sum(one.bytes for one in planned.shards),
+        shards=len(planned.shards),
+        input_tokens=sum(one.input_tokens for one in planned.shards),
+        output_tokens=sum(one.output_tokens for one in planned.shards),
+        reserved=reserved,
+        created_at=at,
+        why=planned.why,
+    )
+
+
+def _most(shards: Iterable[Shard], engine: Engine, tier: Tier) -> dict[str, Decimal]:
     """Say the most that shards may cost, by pipeline, in USD."""
     totals: dict[str, Decimal] = {}
     for one in shards:
         usage = Usage(ceil(one.input_tokens * INPUT_MARGIN), one.output_tokens)
-        cost = prices.price(one.model, engine).cost(usage)
+        cost = prices.price(one.model, engine, tier).cost(usage)
         totals[one.pipeline] = totals.get(one.pipeline, Decimal(0)) + cost
     return totals
