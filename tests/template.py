@@ -20,9 +20,7 @@ def _intrinsic(loader: yaml.SafeLoader, tag: str, node: yaml.Node) -> dict[str, 
         return {"Fn::GetAtt": value.split(".", 1)} if tag == "GetAtt" else {_long(tag): value}
     if isinstance(node, yaml.SequenceNode):
         return {_long(tag): loader.construct_sequence(node, deep=True)}
-    raise yaml.constructor.ConstructorError(
-        problem=f"!{tag} of a mapping", problem_mark=node.start_mark
-    )
+    raise yaml.constructor.ConstructorError(problem=f"!{tag} of a mapping", problem_mark=node.start_mark)
 
 
 def _long(tag: str) -> str:
@@ -75,7 +73,5 @@ def queues() -> dict[str, dict[str, Any]]:
 
 def environment(function: str) -> dict[str, Any]:
     """The variables that the template sets for a function alone, intrinsics unresolved."""
-    found: dict[str, Any] = resources("AWS::Serverless::Function")[function]["Environment"][
-        "Variables"
-    ]
+    found: dict[str, Any] = resources("AWS::Serverless::Function")[function]["Environment"]["Variables"]
     return found

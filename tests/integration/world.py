@@ -338,6 +338,7 @@ class World:
         return found
 
     def jobs(self) -> list[Row]:
+        """All jobs by the time of their opening; in no order where that is the same."""
         return sorted(self.table("Jobs"), key=lambda one: one["created_at"])
 
     def job(self) -> Row:

@@ -1,6 +1,5 @@
 """What people meet before or instead of an answer: one sentence and an exit code."""
 
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from botocore.stub import Stubber
 from typer.testing import CliRunner
 
 from tests.integration.cli.conftest import Cli, outputs, own_clients, run
+from tests.ports import free_port
 
 VARIABLES = (
     *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"),
@@ -28,6 +28,8 @@ def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[pyt
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    # boto3 makes clients from a session that remembers the credentials it has found once.
+    monkeypatch.setattr("boto3.DEFAULT_SESSION", None)
     with own_clients():
         yield monkeypatch
 
@@ -39,13 +41,6 @@ def sentence(*args: str) -> str:
     assert said.err.startswith("Error: ")
     assert said.err.count("\n") == 1
     return said.err.removeprefix("Error: ").rstrip()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def test_no_region(nothing_set: pytest.MonkeyPatch) -> None:
