@@ -55,11 +55,9 @@ class ControlPlane:
         request = dict(call.parameters)
         earlier = self._store.by_token(call.caller, request.get("clientRequestToken"))
         if earlier is not None:
-            if dict(earlier.request) != request:
-                raise ApiError(
-                    "ConflictException",
-                    "The clientRequestToken was used before with other parameters.",
-                )
+            # "If this token matches a previous request, Amazon Bedrock ignores the request, but does not
+            # return an error": whatever else the request says.
+            # https://docs.aws.amazon.com/bedrock/latest/APIReference/API_CreateModelInvocationJob.html
             return {"jobArn": earlier.arn}
         model = catalog.invocable(request["modelId"], batch=True)
         if "EMBEDDING" in model.outputs and request.get("modelInvocationType") == "Converse":

@@ -125,6 +125,22 @@ def test_a_document_waits_for_its_pipeline(stack: Stack, processed: dict[str, An
     assert "keys are with Ms Okafor" in done["result"] or "warehouse moves" in done["result"]
 
 
+def test_a_newer_pipeline_takes_the_place_of_the_older_one(stack: Stack, processed: dict[str, Any]) -> None:
+    def in_force() -> str | None:
+        rows = [row for row in stack.rows("Control") if row["pk"] == "pipeline#turns"]
+        return rows[0]["version"] if rows else None
+
+    stack.drop("pipelines/turns.yaml", LATE_PIPELINE)
+    first = eventually(in_force)
+    old = stack.drop("inbox/turns/old.txt", b"The ferry leaves at nine. It takes forty minutes.")
+    assert stack.ended(old)[old]["pipeline_version"] == first
+    stack.drop("pipelines/turns.yaml", LATE_PIPELINE.replace(b"one sentence", b"ten words"))
+    second = eventually(lambda: version if (version := in_force()) != first else None)
+    new = stack.drop("inbox/turns/new.txt", b"The ferry leaves at ten. It takes an hour.")
+    assert stack.ended(new)[new]["pipeline_version"] == second
+    assert stack.documents(old)[old]["pipeline_version"] == first
+
+
 def test_the_same_bytes_again_change_nothing(stack: Stack, processed: dict[str, Any]) -> None:
     before = {row["document_id"]: row for row in stack.rows("Documents")}
     again = "inbox/summary/議事録 2026-10-14.md"
