@@ -53,10 +53,10 @@ _ORGANISATION = re.compile(
     r"|[一-龥ァ-ヶーA-Za-z0-9]{1,15}(?:株式会社|有限会社|合同会社)"
 )
 _PERSON = re.compile(
-    r"\b(?:Mr|Mrs|Ms|Dr|Prof)\.?\s+[A-Z][a-z]+(?:\s+[A-Z][a-z]+)?"
-    r"|\b[A-Z][a-z]{1,14}\s+(?:[A-Z]\.\s+)?[A-Z][a-z]{1,19}\b"
-    r"(?!\s+(?:Inc|Ltd|LLC|Corp|Company|Bank|University|Group))"
-    r"|[一-龥]{2,4}\s?[一-龥]{1,3}(?=(?:氏|様|さん|社長|部長|教授))"
+    r"\b(?:Mr|Mrs|Ms|Dr|Prof)\.? [A-Z][a-z]+(?: [A-Z][a-z]+)?"
+    r"|\b[A-Z][a-z]{1,14} (?:[A-Z]\. )?[A-Z][a-z]{1,19}\b"
+    r"(?! (?:Inc|Ltd|LLC|Corp|Company|Bank|University|Group))"
+    r"|[一-龥]{2,4}[ ]?[一-龥]{1,3}(?=(?:氏|様|さん|社長|部長|教授))"
 )
 _NOT_A_NAME = lexicon.words("not_a_name")
 _EMAIL = re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]*\w")
