@@ -44,6 +44,10 @@ class Limits(Frozen):
     max_job_bytes: int
     concurrent_jobs: int
 
+    def slots(self, share: int) -> int:
+        """Count the jobs that may run at once when we take `share` percent of the quota; at least one."""
+        return max(1, self.concurrent_jobs * share // 100)
+
 
 def base_id(model_id: str) -> str:
     """Name the model behind an id, an inference profile or an ARN: profiles share its quotas."""

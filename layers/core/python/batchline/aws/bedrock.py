@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 FULL: Final = frozenset({"ServiceQuotaExceededException", "ThrottlingException"})
 UNSURE: Final = frozenset({"InternalServerException", "ServiceUnavailableException"})
 TERMINAL: Final = frozenset({"Completed", "PartiallyCompleted", "Failed", "Stopped", "Expired"})
-SALVAGED: Final = TERMINAL - {"Failed"}
 
 
 class QuotaFull(Exception):

@@ -83,8 +83,7 @@ class Closer:
     kept_days: int = KEPT_DAYS
 
     def plan(self, row: Row) -> Plan:
-        stored = self.work.get_json(objects.plan_key(row["job_id"]))
-        return Plan.of(map(Shard.model_validate, stored["shards"]))
+        return Plan.of(self.work.get_plan(row["job_id"]))
 
     def summaries(self, job_id: str, part: int) -> Iterator[Summary]:
         lines = self.work.lines(objects.part_key(job_id, part))

@@ -36,9 +36,6 @@ class Costs:
     def of_day(self, day: str) -> Iterator[Row]:
         return self._scope(f"day#{day}")
 
-    def of_job(self, job_id: str) -> Iterator[Row]:
-        return self._scope(f"job#{job_id}")
-
     def totals(self, job_ids: Iterable[str]) -> Iterator[Row]:
         """Yield the total entries of jobs, in no order; a job that is not closed has none."""
         keys = ({"scope": f"job#{one}", "entry": "total"} for one in job_ids)

@@ -23,7 +23,7 @@ from batchline.aws.lease import JobLease
 from batchline.aws.objects import Work
 from batchline.aws.queues import Queue
 from batchline.errors import LostRace
-from batchline.models import Engine, JobStatus, Shard, Tier, timestamp
+from batchline.models import Engine, JobStatus, Tier, timestamp
 
 CONCURRENCY: Final = 8
 CHECKPOINT_RECORDS: Final = 24
@@ -106,8 +106,7 @@ class Invoker:
         return [one.result() for one in calls]
 
     def _open_records(self, job_id: str, done: set[str]) -> Iterator[bytes]:
-        plan = self.work.get_json(objects.plan_key(job_id))
-        for shard in map(Shard.model_validate, plan["shards"]):
+        for shard in self.work.get_plan(job_id):
             for line in self.work.lines(shard.key):
                 if orjson.loads(line)["recordId"] not in done:
                     yield line

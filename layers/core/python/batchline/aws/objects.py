@@ -26,6 +26,7 @@ from botocore.exceptions import ClientError
 from batchline.aws.dynamo import code_of
 from batchline.chunk import Upload
 from batchline.errors import Code, Refused
+from batchline.models import Shard
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -162,6 +163,15 @@ class Work:
         for key in keys:
             body = self.client.get_object(Bucket=self.bucket, Key=key)["Body"]
             yield from body.iter_chunks(READ_BYTES)
+
+    # plans of jobs
+
+    def put_plan(self, job_id: str, shards: Iterable[Shard]) -> None:
+        """Write down of which shards a job is made."""
+        self.put_json(plan_key(job_id), {"shards": [one.model_dump(mode="json") for one in shards]})
+
+    def get_plan(self, job_id: str) -> list[Shard]:
+        return [Shard.model_validate(one) for one in self.get_json(plan_key(job_id))["shards"]]
 
     # pipelines
 

@@ -15,7 +15,7 @@ from math import ceil
 from typing import Final, Self
 
 from batchline import catalog, ids, pack, prices, settings
-from batchline.aws import clients, dynamo, objects
+from batchline.aws import clients, dynamo
 from batchline.aws.control import Control, Lease
 from batchline.aws.documents import Documents
 from batchline.aws.jobs import Jobs, Opening
@@ -112,7 +112,7 @@ class Packer:
         limits, known = catalog.limits(model), catalog.model(model)
         now = self.clock()
         slots = self.control.slots(known.base_id)
-        cap = self._cap(model)
+        cap = limits.slots(self.slot_share)
         shards = self._oldest(lane, limits.max_records * (slots.free(cap, now.timestamp()) + 1))
         if not shards:
             return Packed(), None
@@ -142,9 +142,6 @@ class Packer:
 
         return list(takewhile(wanted, self.control.pending(lane)))
 
-    def _cap(self, model: str) -> int:
-        return max(1, catalog.limits(model).concurrent_jobs * self.slot_share // 100)
-
     def _room(self, shards: Iterable[Shard], now: datetime) -> dict[str, Decimal]:
         """Say what is left today for each pipeline that has a budget, in USD."""
         room = {}
@@ -165,17 +162,15 @@ class Packer:
         day = timestamp(now)[:10]
         job_id = ids.job_id(now)
         reserved = _most(planned.shards, planned.engine, planned.tier)
-        self.work.put_json(
-            objects.plan_key(job_id),
-            {"shards": [one.model_dump(mode="json") for one in planned.shards]},
-        )
+        self.work.put_plan(job_id, planned.shards)
         opening = _opening(planned, job_id, reserved, timestamp(now))
         writes = [
             self.control.fence(lease.epoch, job_id, now.timestamp()),
             self.jobs.opened(opening),
         ]
         if planned.engine is Engine.BATCH:
-            writes.append(self.control.take_slot(opening.base_model, job_id, self._cap(opening.model)))
+            cap = catalog.limits(opening.model).slots(self.slot_share)
+            writes.append(self.control.take_slot(opening.base_model, job_id, cap))
         first_budget = len(writes)
         names = list(reserved)
         writes += [self.control.reserve(name, day, reserved[name], self._per_day(name)) for name in names]
@@ -194,8 +189,7 @@ class Packer:
 
     def _claim(self, job_id: str) -> None:
         """Take an open job's shards out of the pending ones and announce it. Safe to repeat."""
-        plan = self.work.get_json(objects.plan_key(job_id))
-        shards = [Shard.model_validate(one) for one in plan["shards"]]
+        shards = self.work.get_plan(job_id)
         for shard in shards:
             if shard.held:
                 for document_id in _documents(shard):

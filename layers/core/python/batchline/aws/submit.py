@@ -20,7 +20,7 @@ from batchline.aws.lease import JobLease
 from batchline.aws.objects import Work
 from batchline.aws.queues import Queue
 from batchline.errors import LostRace
-from batchline.models import Engine, JobStatus, Shard, timestamp
+from batchline.models import Engine, JobStatus, timestamp
 
 SUBMITTABLE: Final = frozenset({JobStatus.OPEN, JobStatus.WAITING, JobStatus.BUILDING, JobStatus.READY})
 # A job that was created is in Bedrock's list by then.
@@ -86,8 +86,7 @@ class Submitter:
             return self._move(row, JobStatus.READY, owner)
         if row["status"] != JobStatus.BUILDING:
             row = self._move(row, JobStatus.BUILDING, owner)
-        plan = self.work.get_json(objects.plan_key(job_id))
-        shards = [Shard.model_validate(one) for one in plan["shards"]]
+        shards = self.work.get_plan(job_id)
         limit = catalog.limits(row["model"]).max_file_bytes
         count = 0
         for number, group in enumerate(submit.files(shards, max_file_bytes=limit)):
@@ -135,8 +134,8 @@ class Submitter:
         )
 
     def _running(self, row: Row, owner: str, arn: str) -> Row:
-        cap = catalog.limits(row["model"]).concurrent_jobs * self.slot_share // 100
-        self.control.slots_accepted(row["base_model"], cap=max(1, cap))
+        cap = catalog.limits(row["model"]).slots(self.slot_share)
+        self.control.slots_accepted(row["base_model"], cap=cap)
         return self._move(row, JobStatus.RUNNING, owner, arn=arn)
 
     def _wait(self, row: Row, owner: str, message: str) -> Row:

@@ -11,7 +11,6 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from batchline import clock
-from batchline.aws import objects
 from batchline.aws.stack import Stack
 from batchline.cli import jobs, listing, tables
 from batchline.cli.session import Problem, Session, fail, session
@@ -311,11 +310,10 @@ def _of_document(run: Session, now: datetime, name: str) -> None:
 
 def _of_job(run: Session, now: datetime, name: str, *, days: int) -> None:
     one = jobs.find(run.stack, now, name, days=days)
-    plan = run.stack.work.get_json(objects.plan_key(one.job_id))
     owners = {
-        Range.parse(text).document_id: shard["pipeline"]
-        for shard in plan["shards"]
-        for text in shard["ranges"]
+        Range.parse(text).document_id: shard.pipeline
+        for shard in run.stack.work.get_plan(one.job_id)
+        for text in shard.ranges
     }
     entries = [
         Entry.of(row, owners.get(row["scope"].partition("#")[2]))

@@ -11,7 +11,6 @@ from rich.live import Live
 from rich.text import Text
 
 from batchline import clock
-from batchline.aws import objects
 from batchline.aws.dynamo import Row
 from batchline.aws.stack import Stack
 from batchline.cli import listing, tables
@@ -283,8 +282,8 @@ def _open_jobs(stack: Stack, document: Document) -> list[str]:
 
 
 def _holds(stack: Stack, row: Row, document_id: str) -> bool:
-    plan = stack.work.get_json(objects.plan_key(row["job_id"]))
-    ranges = (Range.parse(text) for shard in plan["shards"] for text in shard["ranges"])
+    shards = stack.work.get_plan(row["job_id"])
+    ranges = (Range.parse(text) for shard in shards for text in shard.ranges)
     return any(one.document_id == document_id for one in ranges)
 
 
