@@ -17,6 +17,7 @@ JOB_LENGTH: Final = 12
 MAX_RECORDS: Final = 10**7  # a record's index has seven digits
 MAX_ATTEMPTS: Final = 9  # an attempt has one
 MAP: Final = "m"  # the stage of records that are made of an upload's chunks
+REDUCE: Final = "rstuvwxyz"  # the stages of records that are made of answers, first to last
 
 _BASE36: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
 _RECORD: Final = re.compile(r"([a-z2-7]{16})([a-z])([0-9]{7})([1-9])")

@@ -60,10 +60,21 @@ class JobStatus(StrEnum):
 
 
 class Engine(StrEnum):
-    """Who answers a job: Bedrock's batch inference, or Converse one record at a time."""
+    """Who answers a job: Bedrock's batch inference, Converse one record at a time, or nobody.
+
+    A job that nobody answers settles records that will not be sent: of documents that were cancelled.
+    """
 
     BATCH = "batch"
     ON_DEMAND = "on_demand"
+    NOBODY = "nobody"
+
+
+class Stop(StrEnum):
+    """Why a job is stopped before its end."""
+
+    CANCELLED = "cancelled"
+    DEADLINE = "deadline"
 
 
 class Tier(StrEnum):
@@ -129,7 +140,9 @@ class Shard(Frozen):
     """A JSONL object of records that waits to be packed.
 
     `pipeline` and `version` hold for all its records. `input_tokens` is counted, `output_tokens` is
-    the most that the records may answer.
+    the most that the records may answer. `first_at` is when the first attempt of its oldest record was
+    registered; from `urgent_at` on its records wait no longer for company, and from `deadline_at` on
+    not for a batch either. `timeout_hours` is how long Bedrock may take for a batch with them.
     """
 
     shard_id: str
@@ -144,7 +157,10 @@ class Shard(Frozen):
     input_tokens: int
     output_tokens: int
     created_at: str
+    first_at: str
     urgent_at: str
+    deadline_at: str | None = None
+    timeout_hours: int | None = None
     ranges: tuple[str, ...]
     held: str | None = None
 

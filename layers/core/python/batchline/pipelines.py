@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from functools import cached_property
+from itertools import pairwise
 from typing import Annotated, Any, Final, Literal, Self, override
 
 import jinja2.meta
@@ -14,7 +15,17 @@ import jsonschema
 import referencing
 import yaml
 from jinja2.sandbox import ImmutableSandboxedEnvironment
-from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    ValidationInfo,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
 from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
@@ -27,6 +38,7 @@ NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 MAX_FILE_BYTES: Final = 100_000
 MAX_DEPTH: Final = 50  # of a file's nesting; Python's own limit on recursion lies far above
 VARIABLES: Final = ("text", "document", "chunk", "row")
+REDUCE_VARIABLES: Final = ("text", "parts", "document")
 # What Bedrock takes as a model's id or ARN.
 MODEL: Final = r"^[A-Za-z0-9][A-Za-z0-9.:/_-]*$"
 
@@ -109,10 +121,18 @@ class Chunk(_Part):
         return self
 
 
+class Confidence(_Part):
+    """Which number of an answer says how sure the model is, and from where on it is sure enough."""
+
+    field: str = Field(min_length=1)
+    at_least: float
+
+
 class Output(_Part):
     """What an answer must look like: a JSON Schema. Without it an answer is text."""
 
     json_schema: dict[str, Any] = Field(alias="schema")
+    confidence: Confidence | None = None
 
     @field_validator("json_schema")
     @classmethod
@@ -124,6 +144,14 @@ class Output(_Part):
             raise ValueError(message) from error
         _refuse_references(schema)
         return schema
+
+    @model_validator(mode="after")
+    def _confidence_is_in_the_schema(self) -> Self:
+        fields = self.json_schema.get("properties", {})
+        if self.confidence is None or (named := self.confidence.field) in fields:
+            return self
+        message = f"the schema has no property {named}{did_you_mean(named, sorted(fields))}"
+        raise _Misfit(message, "output", "confidence", "field")
 
 
 _EACH_KIND: Final[tuple[Any, ...]] = (None, True, 0, "", [], {})
@@ -183,42 +211,116 @@ class _Misfit(ValueError):
         self.path = path
 
 
-class Pipeline(_Part):
-    """One version of a pipeline, as its file says it."""
+def _variables(prompt: str, known: tuple[str, ...]) -> set[str]:
+    """Name the variables that a template uses. Raises ValueError for a template that is wrong."""
+    try:
+        TEMPLATES.from_string(prompt)
+        parsed = TEMPLATES.parse(prompt)
+        used = jinja2.meta.find_undeclared_variables(parsed)
+    except jinja2.TemplateSyntaxError as error:
+        message = f"the template is wrong in its line {error.lineno}: {error.message}"
+        raise ValueError(message) from error
+    except (RecursionError, MemoryError, SyntaxError) as error:
+        # A template becomes Python code, and Python nests only so deep.
+        message = "the template is nested too deeply"
+        raise ValueError(message) from error
+    if any(True for _ in jinja2.meta.find_referenced_templates(parsed)):
+        message = "the template includes another one; a prompt stands in one piece"
+        raise ValueError(message)
+    if strange := sorted(used - set(known)):
+        message = f"unknown variable {strange[0]}{did_you_mean(strange[0], known)}"
+        raise ValueError(message)
+    return used
 
-    model: str = Field(min_length=1, max_length=2048, pattern=MODEL)
+
+class Reduce(_Part):
+    """A last request, or several in stages, that makes one answer of the answers to a document's parts.
+
+    `model` is the pipeline's first one unless it is named; `max_tokens` the pipeline's.
+    """
+
+    prompt: str = Field(min_length=1)
+    model: str | None = Field(default=None, min_length=1, max_length=2048, pattern=MODEL)
+    max_tokens: int | None = Field(default=None, ge=1)
+
+    @field_validator("prompt")
+    @classmethod
+    def _prompt_reads_the_parts(cls, prompt: str) -> str:
+        if not _variables(prompt, REDUCE_VARIABLES) & {"text", "parts"}:
+            message = "it uses neither {{ text }} nor {{ parts }}, so no answer would be read"
+            raise ValueError(message)
+        return prompt
+
+    @cached_property
+    def template(self) -> jinja2.Template:
+        return TEMPLATES.from_string(self.prompt)
+
+
+class Review(_Part):
+    """When a person looks at a document before it ends: answers below the confidence, or invalid ones."""
+
+    when: Annotated[
+        tuple[Literal["confidence", "invalid"], ...],
+        BeforeValidator(lambda value: (value,) if isinstance(value, str) else value),
+    ] = Field(min_length=1)
+
+
+# Steps that pydantic puts into the place of an error to say which kind of value it took one for.
+_WORD: Final = "<word>"
+_KEYS: Final = "<keys>"
+
+
+def _kind_of_combine(value: object) -> str:
+    return _KEYS if isinstance(value, Mapping | Reduce) else _WORD
+
+
+type Combine = Annotated[
+    Annotated[Literal["concat", "list", "jsonl", "csv"], Tag(_WORD)] | Annotated[Reduce, Tag(_KEYS)],
+    Discriminator(_kind_of_combine),
+]
+
+
+class Pipeline(_Part):
+    """One version of a pipeline, as its file says it.
+
+    `models` are tried in their order: the next one gets what the one before could not answer well.
+    """
+
+    models: Annotated[
+        tuple[Annotated[str, Field(min_length=1, max_length=2048, pattern=MODEL)], ...],
+        BeforeValidator(lambda value: (value,) if isinstance(value, str) else value),
+    ] = Field(alias="model", min_length=1)
     prompt: str = Field(min_length=1)
     system: str | None = None
     output: Output | None = None
     chunk: Chunk = Chunk()
-    combine: Literal["concat", "list"] = "concat"
+    combine: Combine = "concat"
     inference: Inference = Inference()
     too_few: Literal["on_demand", "flex", "wait"] = "on_demand"
     max_wait: Annotated[int, BeforeValidator(_seconds)] = Field(default=120, ge=0, le=7 * 86400)
+    deadline: Annotated[int, BeforeValidator(_seconds)] | None = Field(default=None, ge=60, le=7 * 86400)
+    timeout_hours: int | None = Field(default=None, ge=24, le=168)
     attempts: int = Field(default=3, ge=1, le=MAX_ATTEMPTS)
     budget: Budget | None = None
+    review: Review | None = None
+
+    @field_serializer("models")
+    def _as_the_file_says(self, models: tuple[str, ...]) -> str | list[str]:
+        return models[0] if len(models) == 1 else list(models)
+
+    @property
+    def model(self) -> str:
+        """The model that is asked first."""
+        return self.models[0]
+
+    def next_model(self, model: str) -> str | None:
+        """Name the model to ask after this one. None: it is the last, or not of this pipeline."""
+        return dict(pairwise(self.models)).get(model)
 
     @field_validator("prompt")
     @classmethod
     def _prompt_reads_the_document(cls, prompt: str) -> str:
-        try:
-            TEMPLATES.from_string(prompt)
-            parsed = TEMPLATES.parse(prompt)
-            used = jinja2.meta.find_undeclared_variables(parsed)
-        except jinja2.TemplateSyntaxError as error:
-            message = f"the template is wrong in its line {error.lineno}: {error.message}"
-            raise ValueError(message) from error
-        except (RecursionError, MemoryError, SyntaxError) as error:
-            # A template becomes Python code, and Python nests only so deep.
-            message = "the template is nested too deeply"
-            raise ValueError(message) from error
-        if any(True for _ in jinja2.meta.find_referenced_templates(parsed)):
-            message = "the template includes another one; a prompt stands in one piece"
-            raise ValueError(message)
-        if strange := sorted(used - set(VARIABLES)):
-            message = f"unknown variable {strange[0]}{did_you_mean(strange[0], VARIABLES)}"
-            raise ValueError(message)
-        if not used & {"text", "row"}:
+        if not _variables(prompt, VARIABLES) & {"text", "row"}:
             message = "it uses neither {{ text }} nor {{ row }}, so no document would be read"
             raise ValueError(message)
         return prompt
@@ -227,20 +329,32 @@ class Pipeline(_Part):
     def _fits_together(self, info: ValidationInfo) -> Self:
         if info.context is IN_FORCE:
             return self
-        known = catalog.model(self.model)
         uses_row = "row" in jinja2.meta.find_undeclared_variables(TEMPLATES.parse(self.prompt))
         if uses_row and self.chunk.by != "row":
             message = "the prompt uses {{ row }}, which needs `chunk: {by: row}`"
             raise _Misfit(message, "prompt")
-        if self.inference.max_tokens > known.max_output and known.known:
-            message = (
-                f"inference.max_tokens is {self.inference.max_tokens}, but {known.base_id} answers "
-                f"at most {known.max_output} tokens"
-            )
-            raise _Misfit(message, "inference", "max_tokens")
-        if self.too_few == "flex" and not known.flex:
-            message = f"too_few: flex needs a model with the flex tier; {known.base_id} has none"
-            raise _Misfit(message, "too_few")
+        if self.combine in {"jsonl", "csv"} and self.chunk.by != "row":
+            message = f"combine: {self.combine} writes a row per input row, which needs `chunk: {{by: row}}`"
+            raise _Misfit(message, "combine")
+        for known in map(catalog.model, self.models):
+            if self.inference.max_tokens > known.max_output and known.known:
+                message = (
+                    f"inference.max_tokens is {self.inference.max_tokens}, but {known.base_id} answers "
+                    f"at most {known.max_output} tokens"
+                )
+                raise _Misfit(message, "inference", "max_tokens")
+            if self.too_few == "flex" and not known.flex:
+                message = f"too_few: flex needs a model with the flex tier; {known.base_id} has none"
+                raise _Misfit(message, "too_few")
+        if len(self.models) > self.attempts:
+            message = f"{len(self.models)} models need as many attempts, but attempts is {self.attempts}"
+            raise _Misfit(message, "attempts" if "attempts" in self.model_fields_set else "model")
+        if len(set(self.models)) < len(self.models):
+            message = "a model is named twice"
+            raise _Misfit(message, "model")
+        if self.review and "confidence" in self.review.when and not (self.output and self.output.confidence):
+            message = "review.when is confidence, which needs output.confidence"
+            raise _Misfit(message, "review", "when")
         return self
 
     @cached_property
@@ -380,7 +494,9 @@ def _key(node: yaml.Node) -> str:
 
 def _problem(error: Mapping[str, Any], lines: Mapping[_Path, int]) -> str:
     """Turn one of pydantic's errors into a sentence with its line."""
-    path: _Path = error["loc"]
+    path: _Path = tuple(step for step in error["loc"] if step not in {_WORD, _KEYS})
+    if path[-1:] == (0,) and path not in lines:
+        path = path[:-1]  # a single word where a list may stand
     cause = error.get("ctx", {}).get("error")
     known = cause.path if isinstance(cause, _Misfit) else path
     while known and known not in lines:
@@ -401,8 +517,11 @@ def _keys(path: _Path) -> list[str]:
         (): Pipeline,
         ("chunk",): Chunk,
         ("output",): Output,
+        ("output", "confidence"): Confidence,
+        ("combine",): Reduce,
         ("inference",): Inference,
         ("budget",): Budget,
+        ("review",): Review,
     }
     fields = parts[path].model_fields
     return [field.alias or name for name, field in fields.items()]

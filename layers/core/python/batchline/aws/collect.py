@@ -204,10 +204,7 @@ class Collector:
 
     def _move(self, row: Row, to: JobStatus, owner: str, note: str = "", **attributes: Any) -> Row:
         at = timestamp(self.clock())
-        moved = self.jobs.move(row, to, owner=owner, at=at, note=note, **attributes)
-        if moved is None:
-            raise LostRace(row["job_id"])
-        return moved
+        return self.jobs.move(row, to, owner=owner, at=at, note=note, **attributes)
 
 
 def _stored(verdict: collect.Verdict, key: str, line: collect.Located) -> Row:

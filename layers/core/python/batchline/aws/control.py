@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from batchline.aws import dynamo
 from batchline.aws.dynamo import Row, Written
-from batchline.models import Shard
+from batchline.cancel import Cancels
+from batchline.models import Shard, timestamp
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -16,6 +18,11 @@ ONLY = "-"  # the sort key of items that stand alone
 PACK = "lease#pack"
 PACK_LEASE_SECONDS = 60
 SEQUENCER_LENGTH = 64
+# So many jobs of a lane without a success, one after the other, and no more are opened.
+PAUSED_AFTER: Final = 2
+CANCELS: Final = "cancels"
+# By then every record that was on its way has been settled.
+CANCELS_KEPT: Final = timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +46,20 @@ class Slots:
         if now < self.retry_at:
             return 0
         return max(0, min(cap, self.cap if self.cap is not None else cap) - len(self.holders))
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """A lane and how its last jobs went: `fails` had no success since the last one that had."""
+
+    name: str
+    fails: int
+    reason: str
+
+    @property
+    def paused(self) -> bool:
+        """Tell whether no job is opened until somebody lets the lane go on."""
+        return self.fails >= PAUSED_AFTER
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +160,71 @@ class Control:
         request = dynamo.put(self.table, row, when="attribute_not_exists(#pk)")
         dynamo.write(self.client, request)
 
-    def lanes(self) -> list[str]:
+    def lanes(self) -> list[Lane]:
         rows = dynamo.query(self.client, self.table, "#pk = :pk", {"pk": "lanes"})
-        return [row["sk"] for row in rows]
+        return [_lane(row) for row in rows]
+
+    def lane(self, name: str) -> Lane | None:
+        row = dynamo.get(self.client, self.table, {"pk": "lanes", "sk": name})
+        return _lane(row) if row else None
+
+    def lane_failed(self, name: str, reason: str) -> Row:
+        """Count a job without a success; joins the transaction that closes the job."""
+        return dynamo.update(
+            self.table,
+            {"pk": "lanes", "sk": name},
+            "SET #reason = :reason ADD #fails :one",
+            values={"reason": reason, "one": 1},
+        )
+
+    def lane_succeeded(self, name: str) -> Row:
+        """Forget the jobs without a success; joins the transaction that closes a job.
+
+        Not for a lane that is paused: that a job from before succeeds does not say why the others failed.
+        """
+        return dynamo.update(
+            self.table, {"pk": "lanes", "sk": name}, "SET #fails = :none REMOVE #reason", values={"none": 0}
+        )
+
+    def resume_lane(self, name: str) -> Written:
+        """Let a lane go on. Not done: there is no such lane."""
+        request = dynamo.update(
+            self.table,
+            {"pk": "lanes", "sk": name},
+            "SET #fails = :none REMOVE #reason",
+            when="attribute_exists(#pk)",
+            values={"none": 0},
+        )
+        return dynamo.write(self.client, request)
+
+    # what has been cancelled: a row `document#<id>` or `pipeline#<name>` each
+
+    def cancel_document(self, document_id: str, now: datetime) -> None:
+        """Have all records of a document left out that are not answered yet."""
+        self._cancel(f"document#{document_id}", now)
+
+    def cancel_pipeline(self, pipeline: str, now: datetime) -> None:
+        """Have all records of a pipeline left out that were registered until now."""
+        self._cancel(f"pipeline#{pipeline}", now)
+
+    def _cancel(self, scope: str, now: datetime) -> None:
+        row = {"pk": CANCELS, "sk": scope, "at": timestamp(now), "until": timestamp(now + CANCELS_KEPT)}
+        dynamo.write(self.client, dynamo.put(self.table, row))
+
+    def cancels(self) -> Cancels:
+        """Read what is cancelled."""
+        rows = list(dynamo.query(self.client, self.table, "#pk = :pk", {"pk": CANCELS}))
+        scopes = [(*row["sk"].split("#", 1), row["at"]) for row in rows]
+        return Cancels(
+            frozenset(name for kind, name, _ in scopes if kind == "document"),
+            {name: at for kind, name, at in scopes if kind == "pipeline"},
+        )
+
+    def forget_cancels(self, now: datetime) -> None:
+        """Delete what was cancelled so long ago that none of its records is on its way any more."""
+        rows = dynamo.query(self.client, self.table, "#pk = :pk", {"pk": CANCELS})
+        old = [{"pk": row["pk"], "sk": row["sk"]} for row in rows if row["until"] <= timestamp(now)]
+        dynamo.delete_many(self.client, self.table, old)
 
     # slots
 
@@ -261,6 +344,10 @@ class Control:
         """Name all pipelines that have ever been in force."""
         rows = dynamo.query(self.client, self.table, "#pk = :pk", {"pk": "pipelines"})
         return [row["sk"] for row in rows]
+
+
+def _lane(row: Row) -> Lane:
+    return Lane(row["sk"], int(row.get("fails", 0)), row.get("reason", ""))
 
 
 def _pending(lane: str) -> str:

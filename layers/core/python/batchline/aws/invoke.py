@@ -64,7 +64,7 @@ class Invoker:
             if row["status"] == JobStatus.OPEN and row["engine"] == Engine.ON_DEMAND:
                 at = timestamp(self.clock())
                 row = self.jobs.move(row, JobStatus.RUNNING, owner=owner, at=at)
-            if row is None or row["status"] != JobStatus.RUNNING or "arn" in row:
+            if row["status"] != JobStatus.RUNNING or "arn" in row:
                 return 0
             answered, complete = self._answer(row, lease, until)
         except LostRace:
@@ -131,8 +131,7 @@ class Invoker:
         self.work.write_stream(f"{prefix}0000.jsonl.out", lease.keeping(blocks))
         counts = invoke.manifest(self._lines(checkpoints))
         self.work.put(f"{prefix}manifest.json.out", counts.dump())
-        if self.jobs.note(job_id, owner=lease.owner, answered=True) is None:
-            raise LostRace(job_id)
+        self.jobs.note(job_id, owner=lease.owner, answered=True)
 
     def _lines(self, keys: Iterable[str]) -> Iterator[bytes]:
         for key in keys:

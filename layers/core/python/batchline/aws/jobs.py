@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from batchline.aws import dynamo
 from batchline.aws.dynamo import Row
-from batchline.models import Engine, JobStatus, Tier
+from batchline.errors import LostRace
+from batchline.models import Engine, JobStatus, Stop, Tier
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -140,13 +141,15 @@ class Jobs:
         note: str = "",
         clear: tuple[str, ...] = (),
         **attributes: Any,
-    ) -> Row | None:
-        """Move a job that we hold the lease of from the status in `row`. None: it has moved on."""
-        written = dynamo.write(
-            self.client,
+    ) -> Row:
+        """Move a job that we hold the lease of from the status in `row`.
+
+        Raises LostRace when the job has moved on or the lease is lost.
+        """
+        return self._held(
+            row["job_id"],
             self.moved(row, to, owner=owner, at=at, note=note, clear=clear, attributes=attributes),
         )
-        return written.row if written.done else None
 
     def moved(
         self,
@@ -176,8 +179,8 @@ class Jobs:
             values=values,
         )
 
-    def note(self, job_id: str, *, owner: str, **attributes: Any) -> Row | None:
-        """Set attributes of a job that we hold the lease of. None: the lease is lost."""
+    def note(self, job_id: str, *, owner: str, **attributes: Any) -> Row:
+        """Set attributes of a job that we hold the lease of. Raises LostRace when the lease is lost."""
         request = dynamo.update(
             self.table,
             {"job_id": job_id},
@@ -185,8 +188,31 @@ class Jobs:
             when="#lease_owner = :owner",
             values=attributes | {"owner": owner},
         )
+        return self._held(job_id, request)
+
+    def _held(self, job_id: str, request: Row) -> Row:
+        """Do a write that only the holder of the job's lease may do, and return the row after it."""
         written = dynamo.write(self.client, request)
-        return written.row if written.done else None
+        if not written.done or written.row is None:
+            raise LostRace(job_id)
+        return written.row
+
+    def stop(self, job_id: str, why: Stop) -> bool:
+        """Ask that a job end before its time; whoever holds its lease sees to it. Tell whether it can."""
+        request = dynamo.update(
+            self.table,
+            {"job_id": job_id},
+            "SET #stop = :why",
+            when="attribute_exists(#job_id) AND attribute_not_exists(#stop) "
+            "AND NOT #status IN (:collecting, :closing, :closed)",
+            values={
+                "why": why,
+                "collecting": JobStatus.COLLECTING,
+                "closing": JobStatus.CLOSING,
+                "closed": JobStatus.CLOSED,
+            },
+        )
+        return dynamo.write(self.client, request).done
 
     def part_done(self, job_id: str, part: int) -> None:
         """Remember that a part of the job's output has been read. Repeating it changes nothing."""

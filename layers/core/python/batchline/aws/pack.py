@@ -95,7 +95,7 @@ class Packer:
             held = 0
             soon: list[str] = []
             for lane in self.control.lanes():
-                done, due = self._pack_lane(lease, lane)
+                done, due = self._pack_lane(lease, lane.name)
                 opened += done.jobs
                 held += done.held
                 soon += [due] if due else []

@@ -88,7 +88,7 @@ class Reconciler:
     def _free_slots(self) -> int:
         """Free the slots of jobs that are closed."""
         freed = 0
-        models = {catalog.base_id(lane.partition("#")[0]) for lane in self.control.lanes()}
+        models = {catalog.base_id(lane.name.partition("#")[0]) for lane in self.control.lanes()}
         for base in models:
             for job_id in self.control.slots(base).holders:
                 row = self.jobs.get(job_id)

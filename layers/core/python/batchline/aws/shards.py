@@ -45,24 +45,39 @@ class Shards:
         pipeline: Pipeline,
         version: str,
         now: datetime,
+        model: str | None = None,
+        first_at: str | None = None,
+        deadline_at: str | None = None,
     ) -> Shard:
-        """Write the object of a shard. Until it is registered nobody knows of it."""
+        """Write the object of a shard. Until it is registered nobody knows of it.
+
+        `model` is the pipeline's first one unless it is named. A further attempt names `first_at` and
+        `deadline_at` of the first; a first attempt leaves both out.
+        """
         data = b"".join(contents.lines)
+        model = model or pipeline.model
+        if first_at is None:
+            first_at = timestamp(now)
+            if pipeline.deadline is not None:
+                deadline_at = timestamp(now + timedelta(seconds=pipeline.deadline))
         key = objects.shard_key(shard_id)
         self.work.put(key, data)
         return Shard(
             shard_id=shard_id,
-            lane=chunk.lane(pipeline.model),
+            lane=chunk.lane(model),
             key=key,
             pipeline=name,
             version=version,
-            model=pipeline.model,
+            model=model,
             too_few=pipeline.too_few,
             records=len(contents.lines),
             bytes=len(data),
             input_tokens=contents.input_tokens,
             output_tokens=contents.output_tokens,
             created_at=timestamp(now),
+            first_at=first_at,
+            deadline_at=deadline_at,
+            timeout_hours=pipeline.timeout_hours,
             urgent_at=timestamp(now + timedelta(seconds=pipeline.max_wait)),
             ranges=tuple(map(str, contents.ranges)),
         )

@@ -107,8 +107,7 @@ class Submitter:
                 return self._running(row, owner, arn)
             if now - begun < LISTED_AFTER:
                 return row
-        if self.jobs.note(row["job_id"], owner=owner, create_started_at=timestamp(now)) is None:
-            raise LostRace(row["job_id"])
+        self.jobs.note(row["job_id"], owner=owner, create_started_at=timestamp(now))
         try:
             arn = self.bedrock.create(self._job(row, name))
         except bedrock.QuotaFull as full:
@@ -157,15 +156,5 @@ class Submitter:
         clear: tuple[str, ...] = (),
         **attributes: object,
     ) -> Row:
-        moved = self.jobs.move(
-            row,
-            to,
-            owner=owner,
-            at=timestamp(self.clock()),
-            note=note,
-            clear=clear,
-            **attributes,
-        )
-        if moved is None:
-            raise LostRace(row["job_id"])
-        return moved
+        at = timestamp(self.clock())
+        return self.jobs.move(row, to, owner=owner, at=at, note=note, clear=clear, **attributes)
