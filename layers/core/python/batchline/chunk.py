@@ -8,8 +8,9 @@ from functools import partial
 from pathlib import PurePosixPath
 from typing import Final
 
-from batchline import catalog, formats, splitting
+from batchline import catalog, splitting
 from batchline.errors import Code, Refused
+from batchline.formats import whole as formats
 from batchline.ids import MAP, MAX_RECORDS, RecordId
 from batchline.models import Range
 from batchline.pipelines import NAME, Pipeline

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from batchline import formats
 from batchline.errors import Code, Refused
-from batchline.formats import Format
+from batchline.formats import whole as formats
+from batchline.formats.whole import Format
 from hypothesis import given
 from hypothesis import strategies as st
 

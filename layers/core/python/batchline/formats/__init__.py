@@ -1,0 +1,131 @@
+"""What an upload is and what can be read in it. The content decides first, the name second."""
+
+import importlib
+import io
+from collections.abc import Iterator, Mapping
+from typing import Any, BinaryIO, Final, Protocol, cast
+
+from batchline.errors import Code, Refused
+from batchline.formats.content import Archive, Content, Image, Member, Section, Table, Text
+from batchline.formats.detection import HEAD_BYTES, Format, detect
+from batchline.formats.encoding import read_exactly
+
+__all__ = [
+    "Archive",
+    "Content",
+    "Format",
+    "Image",
+    "Member",
+    "Section",
+    "Table",
+    "Text",
+    "detect",
+    "read",
+]
+
+# The module that reads a format; imported only when an upload of the format comes.
+READERS: Final[Mapping[Format, str]] = {
+    Format.TEXT: "text",
+    Format.MARKDOWN: "markdown",
+    Format.HTML: "markup",
+    Format.CSV: "delimited",
+    Format.TSV: "delimited",
+    Format.JSONL: "json_lines",
+}
+# What has rows, or holds something that may have.
+TABLES: Final = frozenset(
+    {
+        Format.CSV,
+        Format.TSV,
+        Format.JSON,
+        Format.JSONL,
+        Format.PARQUET,
+        Format.XLSX,
+        Format.GZIP,
+        Format.ZIP,
+    }
+)
+
+
+class Reader(Protocol):
+    """What each module of `READERS` is."""
+
+    def read(self, stream: BinaryIO, name: str, *, size: int, rows: bool) -> Content: ...
+
+
+def read(stream: BinaryIO, name: str, *, size: int, rows: bool) -> Content:
+    """Read an upload of `size` bytes from its start; `rows` asks for a table as rows, not as text.
+
+    Text and tables are read once, forwards, in constant memory: their stream need not be seekable.
+    Raises Refused, also from the iterators of what it returns.
+    """
+    head = read_exactly(stream, HEAD_BYTES)
+    kind = detect(head, name)
+    if rows and kind not in TABLES:
+        raise Refused(
+            Code.FORMAT_UNSUPPORTED,
+            f"`chunk: {{by: row}}` reads tables, but this is {kind}. Name the file by what it is "
+            "(.csv, .tsv, .jsonl, .json) or use a pipeline that chunks by tokens.",
+        )
+    if kind not in READERS:
+        raise Refused(Code.FORMAT_UNSUPPORTED, f"The file is {kind}, which is not read yet. Convert it.")
+    reader = cast("Reader", importlib.import_module(f"{__name__}.{READERS[kind]}"))
+    content = reader.read(_rewound(stream, head), name, size=size, rows=rows)
+    match content:
+        case Text(sections):
+            return Text(_not_blank(sections))
+        case Table(found):
+            return Table(_not_empty(found))
+        case _:
+            return content
+
+
+class _Rewound(io.RawIOBase):
+    """A stream whose first bytes were read already."""
+
+    def __init__(self, head: bytes, rest: BinaryIO) -> None:
+        self._head = memoryview(head)
+        self._rest = rest
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1, /) -> bytes:
+        if not self._head:
+            return self._rest.read(size)
+        if size < 0:
+            return self.readall()
+        part, self._head = self._head[:size], self._head[size:]
+        return bytes(part)
+
+    def readall(self) -> bytes:
+        part, self._head = self._head, self._head[:0]
+        return bytes(part) + self._rest.read()
+
+
+def _rewound(stream: BinaryIO, head: bytes) -> BinaryIO:
+    if stream.seekable():
+        stream.seek(0)
+        return stream
+    return cast("BinaryIO", _Rewound(head, stream))
+
+
+def _not_blank(sections: Iterator[Section]) -> Iterator[Section]:
+    blank = True
+    for section in sections:
+        blank = blank and not section.text.strip()
+        yield section
+    if blank:
+        raise Refused(
+            Code.TEXT_MISSING,
+            "The file holds no text, only space or markup. Upload a file that has text in it.",
+        )
+
+
+def _not_empty(rows: Iterator[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    empty = True
+    for row in rows:
+        empty = False
+        yield row
+    if empty:
+        raise Refused(Code.TEXT_MISSING, "The file has no rows. Upload a file that has some.")

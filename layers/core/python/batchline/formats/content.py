@@ -1,0 +1,60 @@
+"""What is found in an upload: text, a table, a set of documents or a picture."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A part of a text. All sections joined are the extracted text, blank lines included.
+
+    `page` counts from 1 and is the slide of a presentation. `headings` is the path of headings that the
+    part stands under, the outermost first; the line of a heading stands under that heading.
+    """
+
+    text: str
+    page: int | None = None
+    headings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A document to read. The iterator raises Refused where the upload turns out to be bad."""
+
+    sections: Iterator[Section]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows, columns by name. The iterator raises Refused where the upload turns out to be bad."""
+
+    rows: Iterator[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A document in an archive; `size` is in bytes, unpacked. `open` raises Refused."""
+
+    name: str
+    open: Callable[[], BinaryIO]
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """A set of documents. The iterator raises Refused where the upload turns out to be bad."""
+
+    members: Iterator[Member]
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A picture for a model that sees. `page` counts from 1 in a scanned document."""
+
+    format: Literal["png", "jpeg", "webp", "gif"]
+    data: bytes
+    page: int | None = None
+
+
+type Content = Text | Table | Archive | Image

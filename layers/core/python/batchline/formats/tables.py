@@ -1,0 +1,34 @@
+"""Rows as text, for pipelines that take a table as a document."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from batchline.errors import Code, Refused
+from batchline.formats.content import Content, Section, Table, Text
+
+
+def content(rows: Iterator[Mapping[str, Any]], *, as_rows: bool) -> Content:
+    """Give rows as a table, or as the text of a document."""
+    return Table(rows) if as_rows else Text(sections(rows))
+
+
+def sections(rows: Iterable[Mapping[str, Any]]) -> Iterator[Section]:
+    """Write each row as a paragraph, so that a chunk holds whole rows with the names of their columns."""
+    for row in rows:
+        yield Section(paragraph(row) + "\n\n")
+
+
+def paragraph(row: Mapping[str, Any]) -> str:
+    """Write a row as `column: value` lines."""
+    return "\n".join(f"{name}: {cell(value)}" for name, value in row.items())
+
+
+def cell(value: object) -> str:
+    """Write a cell as its file has it: text as it is, all else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def bad_row(line: int, what: str) -> Refused:
+    """Refuse a table for one line of it."""
+    return Refused(Code.ROWS_INVALID, f"Line {line} {what}. Correct it and upload the file again.")
