@@ -31,6 +31,7 @@ def shard(number: int, records: int, **changes: Any) -> Shard:
         "input_tokens": records,
         "output_tokens": records,
         "created_at": f"2026-01-05T08:00:{number % 60:02d}.000Z",
+        "first_at": f"2026-01-05T08:00:{number % 60:02d}.000Z",
         "urgent_at": LATER,
         "ranges": (),
     }

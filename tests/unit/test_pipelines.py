@@ -95,7 +95,7 @@ def test_the_samples_are_valid(path: Path) -> None:
         ("attempts: 0", 3, "attempts: input should be greater than or equal to 1"),
         ("attempts: 10", 3, "attempts: input should be less than or equal to 9"),
         ("system: [a]", 3, "system: input should be a valid string"),
-        ("combine: sum", 3, "combine: input should be 'concat' or 'list'"),
+        ("combine: sum", 3, "combine: input should be 'concat', 'list', 'jsonl' or 'csv'"),
         ("chunk: {by: page}", 3, "chunk.by: input should be 'tokens', 'row' or 'document'"),
         ("chunk:\n  by: tokens\n  max_tokens: 49", 5, "chunk.max_tokens: input should be greater than"),
         ("chunk: {max_tokens: 100, overlap_tokens: 51}", 3, "overlap_tokens may be at most half"),
@@ -109,6 +109,19 @@ def test_the_samples_are_valid(path: Path) -> None:
         ("max_wait: -1", 3, "max_wait: input should be greater than or equal to 0"),
         ("budget: {per_day_usd: 0}", 3, "budget.per_day_usd: input should be greater than 0"),
         ("model: other", 3, "model is given twice"),
+        ("combine: {promt: x}", 3, "unknown key combine.promt; did you mean prompt?"),
+        ("combine: {prompt: 'Sum up.'}", 3, "combine.prompt: it uses neither {{ text }} nor {{ parts }}"),
+        ("combine: {prompt: '{{ row }}'}", 3, "combine.prompt: unknown variable row; known are text, parts"),
+        ("combine: csv", 3, "combine: csv writes a row per input row, which needs `chunk: {by: row}`"),
+        ("deadline: 30s", 3, "deadline: input should be greater than or equal to 60"),
+        ("timeout_hours: 12", 3, "timeout_hours: input should be greater than or equal to 24"),
+        ("review: {when: never}", 3, "review.when: input should be 'confidence' or 'invalid'"),
+        ("review: {when: confidence}", 3, "review.when is confidence, which needs output.confidence"),
+        (
+            "output:\n  schema: {properties: {sure: {}}}\n  confidence: {field: sur, at_least: 1}",
+            5,
+            "the schema has no property sur; did you mean sure?",
+        ),
         ("chunk: {by: row, by: tokens}", 3, "by is given twice"),
         ("system: &a x", 3, "anchors and aliases are not supported"),
         ("<<: {system: x}", 3, "nor is <<"),
@@ -152,7 +165,7 @@ def test_what_is_wrong_is_said_with_its_line(added: str, line: int, said: str) -
         (b"a:\n" + b"".join(b" " * n + b"b:\n" for n in range(1, 60)), "nested more than 50 levels deep"),
         (b"#" * 100_001, "the file has 100001 bytes; a pipeline file has at most 100000"),
         (b"model: ''\nprompt: '{{ text }}'\n", "line 1: model: string should have at least 1 character"),
-        (b"model: two words\nprompt: '{{ text }}'\n", "line 1: model: string should match pattern"),
+        (b"model: two words\nprompt: '{{ text }}'\n", "line 1: model.0: string should match pattern"),
         # What people write first.
         (b"model: a\nprompt: {{ text }}\n", "line 2: braces have a meaning in YAML"),
         (
@@ -226,6 +239,43 @@ def test_words_stay_words() -> None:
 )
 def test_durations(text: str, seconds: int) -> None:
     assert parse(MINIMAL + f"max_wait: {text}\n".encode()).max_wait == seconds
+
+
+def test_models_are_tried_in_their_order() -> None:
+    pipeline = parse(b"model: [a.small, b.large]\nprompt: '{{ text }}'\n")
+    assert (pipeline.model, pipeline.models) == ("a.small", ("a.small", "b.large"))
+    assert pipeline.next_model("a.small") == "b.large"
+    assert pipeline.next_model("b.large") is None
+    assert pipeline.next_model("c") is None
+    assert pipelines.load(pipeline.dump()) == pipeline
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ("[]", "line 1: model: the list is empty; name a model"),
+        ("['a b']", "line 1: model.0: string should match pattern"),
+        ("[a, a]", "line 1: a model is named twice"),
+        ("[a, b, c, d]", "line 1: 4 models need as many attempts, but attempts is 3"),
+        ("[a, {b: c}]", "line 1: model.1: input should be a valid string"),
+    ],
+)
+def test_a_list_of_models_that_cannot_be_tried(model: str, said: str) -> None:
+    assert said in refusal(f"model: {model}\nprompt: '{{{{ text }}}}'\n".encode())
+
+
+def test_one_model_is_the_same_version_in_a_list_or_not() -> None:
+    single = parse(MINIMAL)
+    listed = parse(MINIMAL.replace(b"amazon.nova-lite-v1:0", b"[amazon.nova-lite-v1:0]"))
+    assert single.version == listed.version
+
+
+def test_a_reduce_step_is_read() -> None:
+    pipeline = parse(MINIMAL + b"combine: {prompt: 'Merge: {{ parts | join }}', max_tokens: 50}\n")
+    assert isinstance(pipeline.combine, pipelines.Reduce)
+    assert pipeline.combine.template.render(parts=["a", "b"]) == "Merge: ab"
+    assert (pipeline.combine.model, pipeline.combine.max_tokens) == (None, 50)
+    assert pipelines.load(pipeline.dump()) == pipeline
 
 
 def test_columns_come_before_the_methods_of_a_row() -> None:

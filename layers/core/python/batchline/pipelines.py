@@ -94,6 +94,14 @@ def _seconds(value: object) -> object:
     return value
 
 
+def _listed(value: object, what: str) -> object:
+    """Take a single word for a list of one; refuse an empty list."""
+    if value in ([], ()):
+        message = f"the list is empty; name {what}"
+        raise ValueError(message)
+    return (value,) if isinstance(value, str) else value
+
+
 class _Part(Frozen):
     """A part of the file. None of its keys is a yes or no, and `true` is not taken for a 1."""
 
@@ -261,8 +269,8 @@ class Review(_Part):
 
     when: Annotated[
         tuple[Literal["confidence", "invalid"], ...],
-        BeforeValidator(lambda value: (value,) if isinstance(value, str) else value),
-    ] = Field(min_length=1)
+        BeforeValidator(lambda value: _listed(value, "confidence, invalid or both")),
+    ]
 
 
 # Steps that pydantic puts into the place of an error to say which kind of value it took one for.
@@ -288,8 +296,8 @@ class Pipeline(_Part):
 
     models: Annotated[
         tuple[Annotated[str, Field(min_length=1, max_length=2048, pattern=MODEL)], ...],
-        BeforeValidator(lambda value: (value,) if isinstance(value, str) else value),
-    ] = Field(alias="model", min_length=1)
+        BeforeValidator(lambda value: _listed(value, "a model")),
+    ] = Field(alias="model")
     prompt: str = Field(min_length=1)
     system: str | None = None
     output: Output | None = None
