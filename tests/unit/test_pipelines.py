@@ -165,7 +165,7 @@ def test_what_is_wrong_is_said_with_its_line(added: str, line: int, said: str) -
         (b"a:\n" + b"".join(b" " * n + b"b:\n" for n in range(1, 60)), "nested more than 50 levels deep"),
         (b"#" * 100_001, "the file has 100001 bytes; a pipeline file has at most 100000"),
         (b"model: ''\nprompt: '{{ text }}'\n", "line 1: model: string should have at least 1 character"),
-        (b"model: two words\nprompt: '{{ text }}'\n", "line 1: model.0: string should match pattern"),
+        (b"model: two words\nprompt: '{{ text }}'\n", "line 1: model: string should match pattern"),
         # What people write first.
         (b"model: a\nprompt: {{ text }}\n", "line 2: braces have a meaning in YAML"),
         (
