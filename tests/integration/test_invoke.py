@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import pytest
 from batchline.aws import invoke
-from batchline.aws.bedrock import CallError, Runtime
+from batchline.aws.runtime import CallError, Runtime
 from batchline.models import Tier
 from botocore.exceptions import (
     ConnectionClosedError,

@@ -17,12 +17,13 @@ from urllib.parse import quote_plus
 from batchline import ids, settings
 from batchline.aws import clients, dynamo
 from batchline.aws.aggregate import Aggregator
-from batchline.aws.bedrock import Bedrock, Runtime
+from batchline.aws.bedrock import Bedrock
 from batchline.aws.chunk import Chunker, uploads
 from batchline.aws.collect import Collector
 from batchline.aws.invoke import Invoker
 from batchline.aws.pack import Packed, Packer
 from batchline.aws.reconcile import Reconciled, Reconciler
+from batchline.aws.runtime import Runtime
 from batchline.aws.submit import Submitter
 from batchline.models import DocumentStatus, JobStatus
 from moto.sqs import sqs_backends

@@ -1,9 +1,8 @@
-"""Bedrock: batch jobs and single calls, with its errors sorted by what one can do about them."""
+"""Bedrock: batch jobs, with its errors sorted by what one can do about them."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from botocore.exceptions import (
     ClientError,
@@ -14,12 +13,10 @@ from botocore.exceptions import (
 )
 
 from batchline.aws.dynamo import code_of
-from batchline.models import Tier
 from batchline.records import INVOCATION_TYPE
 
 if TYPE_CHECKING:
     from mypy_boto3_bedrock import BedrockClient
-    from mypy_boto3_bedrock_runtime import BedrockRuntimeClient
 
 FULL: Final = frozenset({"ServiceQuotaExceededException", "ThrottlingException"})
 UNSURE: Final = frozenset({"InternalServerException", "ServiceUnavailableException"})
@@ -104,47 +101,6 @@ class Bedrock:
     def state(self, arn: str) -> JobState:
         reply = self.client.get_model_invocation_job(jobIdentifier=arn)
         return JobState(reply["status"], reply.get("message", ""))
-
-
-@dataclass(frozen=True, slots=True)
-class CallError(Exception):
-    """A Converse call without an answer. `code` is an HTTP status; 408: nobody knows, maybe paid."""
-
-    code: int
-    message: str
-
-    @property
-    def worth_repeating(self) -> bool:
-        """Tell whether the same call may succeed now and has surely not been paid for."""
-        throttled, server_error = 429, 500
-        return self.code == throttled or self.code >= server_error
-
-
-UNCONFIRMED: Final = 408
-
-
-@dataclass(frozen=True, slots=True)
-class Runtime:
-    """Bedrock's runtime: one record at a time, at the on-demand price."""
-
-    client: "BedrockRuntimeClient"
-
-    def converse(self, model: str, body: Mapping[str, Any], tier: Tier) -> dict[str, Any]:
-        """Ask the model once. Raises CallError."""
-        request: Any = {"modelId": model, **body}
-        if tier is not Tier.DEFAULT:
-            request["serviceTier"] = {"type": tier}
-        try:
-            reply: dict[str, Any] = dict(self.client.converse(**request))
-        except ClientError as error:
-            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500)
-            raise CallError(int(status), sentence(error)) from error
-        except BotoConnectionError as error:  # the request was never sent
-            raise CallError(503, str(error)) from error
-        except HTTPClientError as error:
-            raise CallError(UNCONFIRMED, f"no answer came: {error}") from error
-        del reply["ResponseMetadata"]
-        return reply
 
 
 def sentence(error: ClientError) -> str:

@@ -16,12 +16,12 @@ import stamina
 
 from batchline import invoke, settings
 from batchline.aws import clients, objects
-from batchline.aws.bedrock import CallError, Runtime
 from batchline.aws.dynamo import Row
 from batchline.aws.jobs import RENEW_SECONDS, Jobs
 from batchline.aws.lease import JobLease
 from batchline.aws.objects import Work
 from batchline.aws.queues import Queue
+from batchline.aws.runtime import CallError, Runtime
 from batchline.errors import LostRace
 from batchline.models import Engine, JobStatus, Tier, timestamp
 
