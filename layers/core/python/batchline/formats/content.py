@@ -57,4 +57,11 @@ class Image:
     page: int | None = None
 
 
-type Content = Text | Table | Archive | Image
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """A document of pictures, one per page. The iterator raises Refused where the upload turns out bad."""
+
+    pages: Iterator[Image]
+
+
+type Content = Text | Table | Archive | Image | Scan

@@ -1,0 +1,116 @@
+"""How much of PDFs' text is found, and how well: against the texts that Debian ships beside them.
+
+Takes Debian packages with documents as PDF and as text, in English and Japanese, from the mirror that apt
+is set up with, into a cache that git ignores. Prints a row per document:
+recall      share of the reference's runs of 6 characters, spaces apart, that are in what was extracted
+word F1     of the Latin words as a bag: finds words that were glued together or split
+whole       share of the reference's paragraphs (over 100 characters) that stand on one line
+gaps        spaces between two Japanese characters, per 1,000 pairs of them; the reference has its own
+"""
+
+import argparse
+import gzip
+import re
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from statistics import mean
+
+from batchline.formats import pdf
+from batchline.formats.content import Section
+
+CACHE = Path(__file__).parents[1] / ".local" / "pdf-quality"
+DOCUMENTS = {
+    "debian-faq": ["usr/share/doc/debian/FAQ/debian-faq.en"],
+    "debian-history": [f"usr/share/doc/debian-history/docs/project-history.{lang}" for lang in ("en", "ja")],
+    "debian-policy": ["usr/share/doc/debian-policy/policy", "usr/share/doc/debian-policy/fhs/fhs-3.0"],
+    "debian-reference-en": ["usr/share/debian-reference/debian-reference.en"],
+    "debian-reference-ja": ["usr/share/debian-reference/debian-reference.ja"],
+    "debmake-doc": [f"usr/share/doc/debmake-doc/debmake-doc.{lang}" for lang in ("en", "ja")],
+    "developers-reference": ["usr/share/developers-reference/developers-reference"],
+    "developers-reference-ja": ["usr/share/developers-reference/ja/developers-reference"],
+    "maint-guide": ["usr/share/doc/maint-guide/maint-guide.en"],
+    "maint-guide-ja": ["usr/share/doc/maint-guide-ja/maint-guide.ja"],
+}
+RUN = 6
+PARAGRAPH = 100
+RECALL_TARGET, F1_TARGET = 0.92, 0.97
+JAPANESE = "[\u3040-\u30ff\u4e00-\u9fff]"
+
+
+def fetch(package: str) -> Path:
+    """Download and unpack a package once."""
+    folder = CACHE / package
+    if not folder.exists():
+        CACHE.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["apt-get", "download", "-q", package], cwd=CACHE, check=True, stdout=subprocess.DEVNULL)
+        [archive] = CACHE.glob(f"{package}_*.deb")
+        subprocess.run(["dpkg", "-x", archive, folder], check=True)
+    return folder
+
+
+def content(stem: Path, suffix: str) -> bytes:
+    """Read a file that may be packed."""
+    plain, packed = Path(f"{stem}.{suffix}"), Path(f"{stem}.{suffix}.gz")
+    return plain.read_bytes() if plain.exists() else gzip.decompress(packed.read_bytes())
+
+
+def runs(text: str) -> set[str]:
+    dense = re.sub(r"\s+", "", text)
+    return {dense[i : i + RUN] for i in range(len(dense) - RUN + 1)}
+
+
+def word_f1(found: str, wanted: str) -> float:
+    ours, theirs = (Counter(re.findall(r"[A-Za-z]+", text)) for text in (found, wanted))
+    shared = (ours & theirs).total()
+    return 2 * shared / (ours.total() + theirs.total())
+
+
+def whole(found: str, wanted: str) -> float:
+    """Spaces apart, because the reference is wrapped as well."""
+    lines = "\n".join(re.sub(r"[ \t]+", "", line) for line in found.splitlines())
+    paragraphs = [re.sub(r"\s+", "", each) for each in re.split(r"\n\s*\n", wanted)]
+    long = [each for each in paragraphs if len(each) > PARAGRAPH]
+    return sum(each in lines for each in long) / len(long)
+
+
+def gaps(text: str) -> float:
+    pairs = len(re.findall(f"{JAPANESE}(?= ?{JAPANESE})", text))
+    return 1000 * len(re.findall(f"{JAPANESE} (?={JAPANESE})", text)) / pairs if pairs else 0.0
+
+
+def extracted(data: bytes) -> str:
+    scratch = CACHE / "one.pdf"
+    scratch.write_bytes(data)
+    with scratch.open("rb") as file:
+        return "".join(item.text for item in pdf.parse(file) if isinstance(item, Section))
+
+
+def main() -> int:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter).parse_args()
+    print(f"{'document':<32}{'recall':>8}{'word F1':>9}{'whole':>7}{'gaps':>6}{'CPU s':>7}")
+    recalls, scores = [], []
+    for package, stems in DOCUMENTS.items():
+        for stem in stems:
+            path = fetch(package) / stem
+            wanted = content(path, "txt").decode()
+            started = time.process_time()
+            found = extracted(content(path, "pdf"))
+            spent = time.process_time() - started
+            reference = runs(wanted)
+            recalls.append(len(reference & runs(found)) / len(reference))
+            scores.append(word_f1(found, wanted))
+            name = path.name + (" ja" if "/ja/" in stem else "")
+            print(
+                f"{name:<32}{recalls[-1]:>8.3f}{scores[-1]:>9.3f}{whole(found, wanted):>7.2f}"
+                f"{gaps(found):>6.1f}{spent:>7.2f}"
+            )
+    print(f"{'mean':<32}{mean(recalls):>8.3f}{mean(scores):>9.3f}")
+    print(f"{'least':<32}{min(recalls):>8.3f}{min(scores):>9.3f}")
+    return 0 if mean(recalls) >= RECALL_TARGET and mean(scores) >= F1_TARGET else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

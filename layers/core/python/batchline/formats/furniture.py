@@ -1,0 +1,79 @@
+"""What a page repeats from its neighbours: running heads, feet and page numbers."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+# How many pages on either side are looked at. Left and right pages may differ, so half of them count.
+REACH: Final = 4
+DEPTH: Final = 3
+_NUMBER: Final = re.compile(r"\d{1,6}")
+_FOLIO: Final = re.compile(r"^(?:[-–—] ?)?(\d{1,6})\b|\b(\d{1,6})(?: ?[-–—])?$")
+_LONGEST: Final = 160
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """A line at the top or the foot of a page, with what may change from page to page set apart."""
+
+    shape: str
+    numbers: tuple[int, ...]
+    folios: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Edges:
+    """The outermost lines of a page, from outside to inside."""
+
+    top: tuple[Edge, ...]
+    foot: tuple[Edge, ...]
+
+
+def edges(page: Sequence[str]) -> Edges:
+    return Edges(tuple(map(_edge, page[:DEPTH])), tuple(map(_edge, page[: -DEPTH - 1 : -1])))
+
+
+def body(page: int, around: Mapping[int, Edges], size: int) -> slice:
+    """Say which of the `size` lines of a page are its own, by the edges of the pages around it.
+
+    A page number is not part of the text anywhere; a running head is where it first may stand: page 1.
+    """
+    others = {n: each for n, each in around.items() if n != page}
+    top = _repeated(page, around[page].top, others)
+    foot = _repeated(page, around[page].foot, others)
+    return slice(min(top, size), max(size - foot, min(top, size)))
+
+
+def _edge(line: str) -> Edge:
+    if len(line) > _LONGEST:
+        return Edge(line, (), ())
+    folios = tuple(int(number) for found in _FOLIO.findall(line) for number in found if number)
+    return Edge(_NUMBER.sub("#", line), tuple(map(int, _NUMBER.findall(line))), folios)
+
+
+def _repeated(page: int, own: Sequence[Edge], others: Mapping[int, Edges]) -> int:
+    """Count the lines from the edge inwards that neighbours have, too."""
+    needed = 2 if len(others) > 2 else 1  # noqa: PLR2004 a document of three pages has two neighbours
+    for count, edge in enumerate(own):
+        folio = bool(edge.folios) and _agreeing(page, edge, others, _same_folio) >= needed
+        if not folio and (page == 1 or _agreeing(page, edge, others, _same_head) < needed):
+            return count
+    return len(own)
+
+
+def _agreeing(
+    page: int, edge: Edge, others: Mapping[int, Edges], same: Callable[[Edge, Edge, int], bool]
+) -> int:
+    """Count the pages that have such a line, at either edge: the first page of a chapter swaps them."""
+    return sum(any(same(edge, other, page - n) for other in each.top + each.foot) for n, each in others.items())
+
+
+def _same_head(edge: Edge, other: Edge, apart: int) -> bool:
+    return edge.shape == other.shape and all(
+        ours - theirs in {0, apart} for ours, theirs in zip(edge.numbers, other.numbers, strict=True)
+    )
+
+
+def _same_folio(edge: Edge, other: Edge, apart: int) -> bool:
+    return any(ours - theirs == apart for ours in edge.folios for theirs in other.folios)
