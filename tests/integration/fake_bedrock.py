@@ -111,7 +111,7 @@ class Account:
     _tokens: dict[str, str] = field(default_factory=dict)
 
     def running(self) -> list[Job]:
-        return [one for one in self.jobs.values() if one.status == "InProgress"]
+        return [one for one in self.jobs.values() if one.status in {"InProgress", "Stopping"}]
 
     def forget_tokens(self) -> None:
         self._tokens.clear()
@@ -153,6 +153,16 @@ class Account:
         found = {"jobArn": job.arn, "status": job.status, "message": job.message}
         return self.calls.pass_on("bedrock.GetModelInvocationJob", asked, lambda: found)
 
+    def stop_model_invocation_job(self, **asked: Any) -> dict[str, Any]:
+        return self.calls.pass_on("bedrock.StopModelInvocationJob", asked, lambda: self._stop(asked))
+
+    def _stop(self, asked: dict[str, Any]) -> dict[str, Any]:
+        job = self.jobs[asked["jobIdentifier"]]
+        if job.status != "InProgress":
+            raise error("StopModelInvocationJob", "ConflictException", f"the job is {job.status}")
+        job.status = "Stopping"
+        return {}
+
     # the runtime
 
     def converse(self, **asked: Any) -> dict[str, Any]:
@@ -183,6 +193,10 @@ class Account:
         names = [one["recordId"] for one in records]
         assert len(set(names)) == len(names), "a record stands twice in the input of one job"
         ending = self.ending
+        if job.status == "Stopping":  # what was answered until then is there, and paid
+            job.status = "Stopped"
+            self._write(job, files, ending)
+            return
         if len(records) < self.minimum:
             job.status, job.message = "Failed", f"needs at least {self.minimum} records"
             return
