@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
-from functools import cached_property
+from functools import lru_cache
 from itertools import pairwise
 from typing import Annotated, Any, Final, Literal, Self, override
 
@@ -36,6 +36,7 @@ from batchline.models import Frozen
 
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 MAX_FILE_BYTES: Final = 100_000
+MAX_NUMBER_BITS: Final = 10_000  # of what a prompt computes
 MAX_DEPTH: Final = 50  # of a file's nesting; Python's own limit on recursion lies far above
 VARIABLES: Final = ("text", "document", "chunk", "row")
 REDUCE_VARIABLES: Final = ("text", "parts", "document")
@@ -52,8 +53,25 @@ class _Templates(ImmutableSandboxedEnvironment):
             return obj[attribute]
         return super().getattr(obj, attribute)
 
+    # Python hears no signal while it multiplies, so no time limit ends these.
+    intercepted_binops = frozenset({"*", "**"})
 
-TEMPLATES: Final = _Templates(undefined=jinja2.StrictUndefined, keep_trailing_newline=False, autoescape=False)
+    @override
+    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+        if isinstance(left, int) and isinstance(right, int):
+            bits = left.bit_length() * right if operator == "**" else left.bit_length() + right.bit_length()
+            if bits > MAX_NUMBER_BITS:
+                message = "a number is too large"
+                raise OverflowError(message)
+        return super().call_binop(context, operator, left, right)
+
+
+TEMPLATES: Final = _Templates(
+    undefined=jinja2.StrictUndefined,
+    keep_trailing_newline=False,
+    autoescape=False,
+    optimized=False,  # nothing is computed while a template is compiled: only rendering is bounded
+)
 # A document's records are the same on every run, so nothing in a prompt is left to chance.
 del TEMPLATES.globals["lipsum"], TEMPLATES.filters["random"]
 
@@ -241,6 +259,12 @@ def _variables(prompt: str, known: tuple[str, ...]) -> set[str]:
     return used
 
 
+@lru_cache(maxsize=64)
+def compiled(prompt: str) -> jinja2.Template:
+    """Compile a prompt's template."""
+    return TEMPLATES.from_string(prompt)
+
+
 class Reduce(_Part):
     """A last request, or several in stages, that makes one answer of the answers to a document's parts.
 
@@ -258,10 +282,6 @@ class Reduce(_Part):
             message = "it uses neither {{ text }} nor {{ parts }}, so no answer would be read"
             raise ValueError(message)
         return prompt
-
-    @cached_property
-    def template(self) -> jinja2.Template:
-        return TEMPLATES.from_string(self.prompt)
 
 
 class Review(_Part):
@@ -365,9 +385,24 @@ class Pipeline(_Part):
             raise _Misfit(message, "review", "when")
         return self
 
-    @cached_property
+    @property
     def template(self) -> jinja2.Template:
-        return TEMPLATES.from_string(self.prompt)
+        return compiled(self.prompt)
+
+    @property
+    def reducing(self) -> "Pipeline | None":
+        """The pipeline as it asks for the answers of parts to be made one. None: it does not."""
+        if not isinstance(self.combine, Reduce):
+            return None
+        step = self.combine
+        asked = {"max_tokens": step.max_tokens} if step.max_tokens else {}
+        return self.model_copy(
+            update={
+                "models": (step.model,) if step.model else self.models,
+                "prompt": step.prompt,
+                "inference": self.inference.model_copy(update=asked),
+            }
+        )
 
     @property
     def schema_text(self) -> str | None:
