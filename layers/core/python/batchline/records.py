@@ -5,23 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-import jinja2
 import orjson
 
-from batchline import catalog
+from batchline import catalog, prompts
 from batchline.errors import Code, Refused
 from batchline.pipelines import Pipeline
 
-# What an expression in a prompt may raise; a template is a small program of its owner's.
-EXPRESSION_ERRORS: Final = (
-    jinja2.TemplateError,
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    RecursionError,
-    TypeError,
-    ValueError,
-)
 # Tokens that a chat format adds around system text and message; measured 6 to 7 for Claude.
 FRAME_TOKENS: Final = 12
 INVOCATION_TYPE: Final = "Converse"
@@ -46,9 +35,9 @@ def record(pipeline: Pipeline, index: int, variables: Mapping[str, Any]) -> Reco
     Raises Refused with PROMPT_FAILED, or with PROMPT_TOO_LONG and the numbers.
     """
     try:
-        prompt = pipeline.template.render(variables)
+        prompt = prompts.render(pipeline.template, variables)
         prompt.encode()
-    except EXPRESSION_ERRORS as error:
+    except prompts.ERRORS as error:
         raise Refused(
             Code.PROMPT_FAILED,
             f"The prompt cannot be rendered for record {index}: {_said(error)}. Correct the pipeline's "

@@ -1,0 +1,100 @@
+"""Rendering prompts within bounds: a template is a small program, and may be a wrong one.
+
+Jinja's sandbox keeps a template from Python's insides and its ranges below 100,000. It bounds neither
+nested loops nor recursion, nor what `*`, `~`, `join` or `center` may build, so the time, the memory and
+the text of each rendering are bounded here.
+"""
+
+import resource
+import signal
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+import jinja2
+
+# Of the processor, so that a busy machine changes nothing; a long prompt takes a millisecond.
+MAX_SECONDS: Final = 2.0
+# No model takes as much: a token is rarely longer than eight characters.
+MAX_CHARACTERS: Final = 8_000_000
+MAX_MEMORY_BYTES: Final = 512 << 20
+
+
+class TooMuch(Exception):
+    """A rendering has crossed a bound. Do not retry: it will again."""
+
+
+# What rendering may raise because of the template or of the values in it.
+ERRORS: Final = (
+    TooMuch,
+    jinja2.TemplateError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+
+
+def render(template: jinja2.Template, variables: Mapping[str, Any]) -> str:
+    """Render a template; call it from the main thread, where Python hears signals.
+
+    Raises one of ERRORS.
+    """
+    try:
+        return _render(template, variables)
+    except MemoryError:
+        _occupied.cache_clear()  # the process itself may have grown since that was measured
+    try:
+        return _render(template, variables)
+    except MemoryError as error:
+        raise TooMuch(f"it takes more than {MAX_MEMORY_BYTES >> 20} MB of memory") from error
+
+
+def _render(template: jinja2.Template, variables: Mapping[str, Any]) -> str:
+    parts: list[str] = []
+    size = 0
+    with _bounded():
+        for part in template.generate(variables):
+            size += len(part)
+            if size > MAX_CHARACTERS:
+                raise TooMuch(f"it is longer than {MAX_CHARACTERS:,} characters")
+            parts.append(part)
+    return "".join(parts)
+
+
+@contextmanager
+def _bounded() -> Iterator[None]:
+    _listen()
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    room = _occupied() + MAX_MEMORY_BYTES
+    lowest = min((one for one in (soft, hard, room) if one != resource.RLIM_INFINITY), default=room)
+    signal.setitimer(signal.ITIMER_VIRTUAL, MAX_SECONDS)
+    try:
+        resource.setrlimit(resource.RLIMIT_DATA, (lowest, hard))
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
+@cache
+def _listen() -> None:
+    signal.signal(signal.SIGVTALRM, _expire)
+
+
+def _expire(_signal: int, _frame: object) -> NoReturn:
+    raise TooMuch(f"it takes longer than {MAX_SECONDS:g} seconds")
+
+
+@cache
+def _occupied() -> int:
+    """Measure the memory that the process has for its data, in bytes. Elsewhere than on Linux: none."""
+    if sys.platform != "linux":
+        return 0
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[5])
+    return pages * resource.getpagesize()

@@ -1,0 +1,58 @@
+import resource
+import signal
+
+import pytest
+from batchline import prompts
+from batchline.pipelines import TEMPLATES
+
+BOMBS = {
+    "loops": "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
+    "loops that print": "{% for a in range(99999) %}{% for b in range(99999) %}x{% endfor %}{% endfor %}",
+    "recursion": "{% macro m(n) %}{% if n %}{{ m(n - 1) }}{{ m(n - 1) }}{% endif %}{% endmacro %}{{ m(60) }}",
+    "power": "{{ (10 ** (10 ** 9)) % 7 }}",
+    "squares": "{% set ns = namespace(x=10) %}{% for a in range(60) %}"
+    "{% set ns.x = ns.x * ns.x %}{% endfor %}",
+    "product": "{{ text * 1000000000000 }}",
+    "width": "{{ text|center(1000000000000) }}",
+    "format": "{{ '%1000000000000d'|format(1) }}",
+    "join": "{% set ns = namespace(x=text) %}{% for a in range(60) %}"
+    "{% set ns.x = ns.x ~ ns.x %}{% endfor %}{{ ns.x|length }}",
+    "batch": "{% for a in [1]|batch(1000000000000, 0) %}{% endfor %}",
+    "range": "{% for a in range(100001) %}{% endfor %}",
+    "squared": "{{ (text * 100000)|replace('', text * 100000)|length }}",
+}
+
+
+@pytest.mark.parametrize("source", BOMBS.values(), ids=BOMBS)
+def test_a_bomb_ends(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prompts, "MAX_SECONDS", 0.3)
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    with pytest.raises(prompts.ERRORS):
+        prompts.render(TEMPLATES.from_string(source), {"text": "some words"})
+    assert resource.getrlimit(resource.RLIMIT_DATA) == before
+    assert signal.getitimer(signal.ITIMER_VIRTUAL) == (0, 0)
+
+
+def test_a_bomb_says_which_bound_it_crossed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prompts, "MAX_SECONDS", 0.3)
+    with pytest.raises(prompts.TooMuch, match=r"longer than 0\.3 seconds"):
+        prompts.render(TEMPLATES.from_string(BOMBS["loops"]), {})
+    with pytest.raises(prompts.TooMuch, match="512 MB of memory"):
+        prompts.render(TEMPLATES.from_string(BOMBS["product"]), {"text": "a"})
+
+
+def test_a_prompt_is_no_longer_than_any_model_takes() -> None:
+    template = TEMPLATES.from_string("{{ text }}{{ text }}")
+    whole = "a" * 4_000_000
+    assert prompts.render(template, {"text": whole}) == whole * 2
+    with pytest.raises(prompts.TooMuch, match="longer than 8,000,000 characters"):
+        prompts.render(template, {"text": whole + "b"})
+
+
+def test_what_the_process_has_taken_since_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prompts, "MAX_MEMORY_BYTES", 64 << 20)
+    template = TEMPLATES.from_string("{{ (text * 30000000)|length }}")
+    assert prompts.render(template, {"text": "a"}) == "30000000"
+    taken = bytearray(100 << 20)
+    assert prompts.render(template, {"text": "a"}) == "30000000"
+    assert len(taken) == 100 << 20
