@@ -40,15 +40,20 @@ def test_a_job_runs_under_its_own_name_and_token(opened: World) -> None:
     location = asked["inputDataConfig"]["s3InputDataConfig"]
     assert location == {
         "s3InputFormat": "JSONL",
-        "s3Uri": f"s3://batchline-work/jobs/{job_id}/input/0000.jsonl",
+        "s3Uri": f"s3://batchline-work/jobs/{job_id}/input/0001/0000.jsonl",
     }
     assert asked["outputDataConfig"] == {
         "s3OutputDataConfig": {"s3Uri": f"s3://batchline-work/jobs/{job_id}/output/"}
     }
-    lines = opened.object(f"jobs/{job_id}/input/0000.jsonl").splitlines()
+    lines = opened.object(f"jobs/{job_id}/input/0001/0000.jsonl").splitlines()
     assert len({json.loads(line)["recordId"] for line in lines}) == len(lines) == 120
     assert (row["status"], row["arn"]) == ("RUNNING", next(iter(opened.bedrock.jobs)))
-    assert row["input"] == {"files": 1, "records": 120, "bytes": sum(map(len, lines)) + 120}
+    assert row["input"] == {
+        "files": 1,
+        "records": 120,
+        "bytes": sum(map(len, lines)) + 120,
+        "left_out": 0,
+    }
     assert [line.split(" ")[1] for line in row["history"]] == ["OPEN", "BUILDING", "READY", "RUNNING"]
     assert "lease_owner" not in row
 
@@ -160,9 +165,9 @@ def test_shards_go_into_as_few_files_as_the_limit_allows(
     submit(opened)
     job_id = opened.job()["job_id"]
     (call,) = opened.calls.of("bedrock.CreateModelInvocationJob")
-    files = [key.rsplit("/", 1)[1] for key in opened.keys(f"jobs/{job_id}/input/")]
+    files = [key.rsplit("/", 1)[1] for key in opened.keys(f"jobs/{job_id}/input/0001/")]
     assert files == ["0000.jsonl", "0001.jsonl"]
     uri = call.parameters["inputDataConfig"]["s3InputDataConfig"]["s3Uri"]
-    assert uri == f"s3://batchline-work/jobs/{job_id}/input/"
+    assert uri == f"s3://batchline-work/jobs/{job_id}/input/0001/"
     opened.run()
     audit.check_end(opened)

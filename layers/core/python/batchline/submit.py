@@ -1,8 +1,42 @@
-"""Submit: how a job's shards become input files, decided from values alone."""
+"""Submit: which records of a job are sent and in which files, decided from values alone."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
-from batchline.models import Shard
+from batchline.cancel import Cancels, documents_of
+from batchline.models import Range, Shard
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What of a job is sent.
+
+    `shards` are those that hold at least one record to send, in their order; `left_out` names, by shard
+    id, the documents whose records are not sent; `records` and `cancelled` count both.
+    """
+
+    shards: tuple[Shard, ...]
+    left_out: Mapping[str, frozenset[str]]
+    records: int
+    cancelled: int
+
+
+def select(shards: Iterable[Shard], cancels: Cancels) -> Selection:
+    """Leave the records of cancelled documents out of a job."""
+    kept: list[Shard] = []
+    left_out: dict[str, frozenset[str]] = {}
+    records = cancelled = 0
+    for one in shards:
+        gone = frozenset(name for name in documents_of(one) if cancels.covers(one, name)) if cancels else ()
+        ranges = map(Range.parse, one.ranges) if gone else ()
+        lost = sum(part.count for part in ranges if part.document_id in gone)
+        if gone:
+            left_out[one.shard_id] = frozenset(gone)
+        if lost < one.records:
+            kept.append(one)
+        records += one.records - lost
+        cancelled += lost
+    return Selection(tuple(kept), left_out, records, cancelled)
 
 
 def files(shards: Iterable[Shard], *, max_file_bytes: int) -> Iterator[tuple[Shard, ...]]:

@@ -1,8 +1,9 @@
 """Bedrock: batch jobs, with its errors sorted by what one can do about them."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import (
     ClientError,
@@ -13,13 +14,13 @@ from botocore.exceptions import (
 )
 
 from batchline.aws.dynamo import code_of
-from batchline.records import INVOCATION_TYPE
 
 if TYPE_CHECKING:
     from mypy_boto3_bedrock import BedrockClient
 
 FULL: Final = frozenset({"ServiceQuotaExceededException", "ThrottlingException"})
 UNSURE: Final = frozenset({"InternalServerException", "ServiceUnavailableException"})
+NOT_STOPPABLE: Final = "ConflictException"
 TERMINAL: Final = frozenset({"Completed", "PartiallyCompleted", "Failed", "Stopped", "Expired"})
 
 
@@ -49,15 +50,28 @@ class JobState:
 
 @dataclass(frozen=True, slots=True)
 class BatchJob:
-    """A job to create. `token` makes a repeated request the same request."""
+    """A job to create. `token` makes a repeated request the same request.
+
+    `invocation_type` is Converse or InvokeModel; `timeout_hours` is from 24 to 168, None for Bedrock's own.
+    """
 
     name: str
     token: str
     model: str
+    invocation_type: str
     role_arn: str
     input_uri: str
     output_uri: str
     job_id: str
+    timeout_hours: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A job as Bedrock's list shows it."""
+
+    name: str
+    arn: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +82,19 @@ class Bedrock:
 
     def create(self, job: BatchJob) -> str:
         """Create a batch job and return its ARN. Raises QuotaFull, Unanswered or NotAccepted."""
+        optional: Any = {"timeoutDurationInHours": job.timeout_hours} if job.timeout_hours else {}
+        invocation_type: Any = job.invocation_type
         try:
             reply = self.client.create_model_invocation_job(
                 jobName=job.name,
                 clientRequestToken=job.token,
                 roleArn=job.role_arn,
                 modelId=job.model,
-                modelInvocationType=INVOCATION_TYPE,
+                modelInvocationType=invocation_type,
                 inputDataConfig={"s3InputDataConfig": {"s3InputFormat": "JSONL", "s3Uri": job.input_uri}},
                 outputDataConfig={"s3OutputDataConfig": {"s3Uri": job.output_uri}},
                 tags=[{"key": "batchline:job", "value": job.job_id}],
+                **optional,
             )
         except ClientError as error:
             if code_of(error) in FULL:
@@ -89,14 +106,31 @@ class Bedrock:
             raise Unanswered(str(error)) from error
         return reply["jobArn"]
 
-    def find(self, name: str, *, after: datetime) -> str | None:
-        """Find a job's ARN by its name among those submitted after a time."""
+    def listed(self, name: str, *, after: datetime) -> Iterator[Listed]:
+        """Yield the jobs submitted after a time whose names contain this one."""
         pages = self.client.get_paginator("list_model_invocation_jobs")
         for page in pages.paginate(nameContains=name, submitTimeAfter=after):
             for job in page.get("invocationJobSummaries", ()):
-                if job["jobName"] == name:
-                    return job["jobArn"]
-        return None
+                yield Listed(job["jobName"], job["jobArn"])
+
+    def find(self, name: str, *, after: datetime) -> str | None:
+        """Find a job's ARN by its name among those submitted after a time."""
+        return next((one.arn for one in self.listed(name, after=after) if one.name == name), None)
+
+    def stop(self, arn: str) -> None:
+        """Stop a job; one that has ended is left as it is. Raises Unanswered when it may still run.
+
+        Any other error is raised as it comes: nothing but the stack's own permissions explains it.
+        """
+        try:
+            self.client.stop_model_invocation_job(jobIdentifier=arn)
+        except ClientError as error:
+            if code_of(error) in FULL | UNSURE:
+                raise Unanswered(sentence(error)) from error
+            if code_of(error) != NOT_STOPPABLE:
+                raise
+        except (BotoConnectionError, HTTPClientError) as error:
+            raise Unanswered(str(error)) from error
 
     def state(self, arn: str) -> JobState:
         reply = self.client.get_model_invocation_job(jobIdentifier=arn)

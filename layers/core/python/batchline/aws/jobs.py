@@ -3,9 +3,11 @@
 –          → OPEN                       pack, in the transaction that claims its shards
 OPEN       → BUILDING → READY           submit, while and after it writes the input
 READY      → RUNNING · WAITING · REFUSED  submit, as Bedrock answers
-WAITING    → BUILDING · READY           submit, when it is rung again
+WAITING    → READY                      submit, when it is rung again
+READY · WAITING → BUILDING              submit, when records of the input were cancelled since it was built
+OPEN · BUILDING · READY · WAITING → OPEN  submit, when nothing is to be sent: the engine becomes nobody
 OPEN       → RUNNING                    invoke, for an on-demand job
-RUNNING · REFUSED → COLLECTING → CLOSING → CLOSED   collect
+OPEN (nobody) · RUNNING · REFUSED → COLLECTING → CLOSING → CLOSED   collect
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -28,7 +30,12 @@ RENEW_SECONDS = 30
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """A job as pack opens it. Tokens are estimates, `reserved` is USD by pipeline."""
+    """A job as pack opens it.
+
+    Tokens are estimates, `reserved` is USD by pipeline and the most that the job may cost at the price of
+    its engine and tier; `price_basis` says what that price rests on, `on_demand_usd` is the most that the
+    same records may cost one by one. `deadline_at` and `timeout_hours` are as of a shard.
+    """
 
     job_id: str
     engine: Engine
@@ -42,8 +49,12 @@ class Opening:
     input_tokens: int
     output_tokens: int
     reserved: Mapping[str, Decimal]
+    price_basis: str
+    on_demand_usd: Decimal
     created_at: str
     why: str
+    deadline_at: str | None = None
+    timeout_hours: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +108,15 @@ class Jobs:
                     "input_tokens": opening.input_tokens,
                     "output_tokens": opening.output_tokens,
                     "cost_usd": sum(opening.reserved.values(), Decimal(0)),
+                    "on_demand_usd": opening.on_demand_usd,
+                    "price_basis": opening.price_basis,
                 },
                 "pipelines": dict(opening.reserved),
                 "reserve_day": opening.created_at[:10],
                 "created_at": opening.created_at,
                 "why": opening.why,
+                "deadline_at": opening.deadline_at,
+                "timeout_hours": opening.timeout_hours,
                 "history": [f"{opening.created_at} {JobStatus.OPEN}"],
             },
             when="attribute_not_exists(#job_id)",

@@ -3,7 +3,7 @@
     pipelines/<name>/<version>.json        every version of a pipeline that was ever in force
     shards/<shard_id>.jsonl                records that wait for a job
     jobs/<job_id>/plan.json                the shards of a job
-    jobs/<job_id>/input/<n>.jsonl          its input, as Bedrock reads it
+    jobs/<job_id>/input/<build>/<n>.jsonl  its input, as Bedrock reads it: the files of the last build
     jobs/<job_id>/checkpoints/<n>.jsonl    answers of an on-demand job, as they come
     jobs/<job_id>/output/<id>/             its output, as Bedrock writes it
     jobs/<job_id>/parts/<n>.jsonl          what collect has read of it
@@ -13,9 +13,12 @@ Keys under jobs/ stay inside the pattern that Bedrock allows, whatever the uploa
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import RawIOBase
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, override
 
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
 
 READ_BYTES: Final = 1 << 20
 UPLOAD_PART_BYTES: Final = 8 << 20
+PIECE_BYTES: Final = 4 << 20
+READ_AHEAD: Final = 6
 GONE: Final = frozenset({"404", "NoSuchKey", "NoSuchVersion", "NotFound", "405", "MethodNotAllowed"})
 
 
@@ -145,10 +150,11 @@ class Work:
         reply = self.client.get_object(Bucket=self.bucket, Key=key, Range=f"bytes={offset}-{until}")
         return reply["Body"].read()
 
-    def write_stream(self, key: str, blocks: Iterable[bytes]) -> None:
-        """Upload blocks of bytes as one object, in memory that does not grow with it."""
+    def write_stream(self, key: str, blocks: Iterable[bytes]) -> int:
+        """Upload blocks of bytes as one object, in memory that does not grow with it; return its size."""
+        reader = _Reader(blocks)
         self.client.upload_fileobj(
-            _Reader(blocks),  # type: ignore[arg-type] # a raw stream is all that boto3 reads
+            reader,  # type: ignore[arg-type] # a raw stream is all that boto3 reads
             self.bucket,
             key,
             Config=TransferConfig(
@@ -157,12 +163,36 @@ class Work:
                 use_threads=False,
             ),
         )
+        return reader.given
 
     def copy_blocks(self, keys: Iterable[str]) -> Iterator[bytes]:
         """Stream the content of objects one after the other."""
         for key in keys:
             body = self.client.get_object(Bucket=self.bucket, Key=key)["Body"]
             yield from body.iter_chunks(READ_BYTES)
+
+    def read_ahead(self, sizes: Iterable[tuple[str, int]]) -> Generator[bytes]:
+        """Stream the content of objects, each given by key and size in bytes, one after the other.
+
+        A few threads fetch what comes next, small objects whole and large ones in pieces, because
+        waiting for S3 costs more than moving the bytes. At most `READ_AHEAD` + 1 pieces are held at once.
+        """
+        pieces = ((key, size, start) for key, size in sizes for start in range(0, size, PIECE_BYTES))
+        pool = ThreadPoolExecutor(READ_AHEAD)
+        try:
+            ahead = deque(pool.submit(self._piece, *one) for one in islice(pieces, READ_AHEAD))
+            while ahead:
+                block = ahead.popleft().result()
+                ahead.extend(pool.submit(self._piece, *one) for one in islice(pieces, 1))
+                yield block
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _piece(self, key: str, size: int, start: int) -> bytes:
+        """Read the piece of an object that begins at `start`."""
+        if size <= PIECE_BYTES:
+            return self.get(key)
+        return self.slice(key, start, min(PIECE_BYTES, size - start))
 
     # plans of jobs
 
@@ -198,8 +228,9 @@ def plan_key(job_id: str) -> str:
     return f"jobs/{job_id}/plan.json"
 
 
-def input_prefix(job_id: str) -> str:
-    return f"jobs/{job_id}/input/"
+def input_prefix(job_id: str, build: int) -> str:
+    """Name the folder of one build of a job's input. A later build never meets what an earlier one left."""
+    return f"jobs/{job_id}/input/{build:04d}/"
 
 
 def output_prefix(job_id: str) -> str:
@@ -222,6 +253,7 @@ class _Reader(RawIOBase):
     """Lets boto3 read an iterator of blocks as a file."""
 
     def __init__(self, blocks: Iterable[bytes]) -> None:
+        self.given = 0
         self._blocks = iter(blocks)
         self._rest = b""
 
@@ -241,4 +273,6 @@ class _Reader(RawIOBase):
             self._rest = self._rest[len(piece) :]
             parts.append(piece)
             wanted -= len(piece)
-        return b"".join(parts)
+        data = b"".join(parts)
+        self.given += len(data)
+        return data

@@ -2,16 +2,23 @@
 
 Before Create the row says that Create is about to be called. After a crash the job is looked for by
 its name before anybody creates it again: how long Bedrock remembers a request token is not documented.
+
+A job that is to be stopped, or of which too few records are left, is given to nobody as long as Bedrock
+has not been asked for it. From then on it is created, found or refused first, and then stopped.
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import groupby
 from typing import Final, Self
 
+import orjson
+
 from batchline import catalog, ids, settings, submit
-from batchline.aws import bedrock, clients, objects
+from batchline.aws import bedrock, clients, dynamo, objects
 from batchline.aws.bedrock import BatchJob, Bedrock
 from batchline.aws.control import Control
 from batchline.aws.dynamo import Row
@@ -20,7 +27,9 @@ from batchline.aws.lease import JobLease
 from batchline.aws.objects import Work
 from batchline.aws.queues import Queue
 from batchline.errors import LostRace
-from batchline.models import Engine, JobStatus, timestamp
+from batchline.ids import RecordId
+from batchline.models import Engine, JobStatus, Shard, timestamp
+from batchline.submit import Selection
 
 SUBMITTABLE: Final = frozenset({JobStatus.OPEN, JobStatus.WAITING, JobStatus.BUILDING, JobStatus.READY})
 # A job that was created is in Bedrock's list by then.
@@ -64,38 +73,99 @@ class Submitter:
         if row is None:
             return None
         try:
-            if row["status"] not in SUBMITTABLE or row["engine"] != Engine.BATCH:
-                return None
-            row = self._build(row, lease)
-            row = self._create(row, owner)
+            if row["engine"] == Engine.BATCH:
+                row = self._advance(row, lease)
         except LostRace:
             return None
         finally:
             lease.give_back()
-        status = JobStatus(row["status"])
-        if status is JobStatus.REFUSED:  # rung only now: collect needs the lease
+        if _concerns_collect(row):  # rung only now: collect needs the lease
             self.job_events_queue.ring({"job_id": job_id})
-        return status
+        return JobStatus(row["status"])
+
+    def _advance(self, row: Row, lease: JobLease) -> Row:
+        """Take a batch job's next steps, and stop it if that was asked for."""
+        if row["status"] in SUBMITTABLE:
+            if "create_started_at" not in row:  # Bedrock knows nothing of it yet
+                row = self._build(row, lease)
+            if row["engine"] == Engine.BATCH:
+                row = self._create(row, lease.owner)
+        if row["status"] == JobStatus.RUNNING and "stop" in row and "stop_sent_at" not in row:
+            row = self._stop(row, lease.owner)
+        return row
 
     def _build(self, row: Row, lease: JobLease) -> Row:
-        """Write the job's input from its shards, and move it to READY."""
-        job_id, owner = row["job_id"], lease.owner
-        if row["status"] == JobStatus.READY:
-            return row
-        if "input" in row:
-            return self._move(row, JobStatus.READY, owner)
-        if row["status"] != JobStatus.BUILDING:
-            row = self._move(row, JobStatus.BUILDING, owner)
-        shards = self.work.get_plan(job_id)
-        limit = catalog.limits(row["model"]).max_file_bytes
-        count = 0
-        for number, group in enumerate(submit.files(shards, max_file_bytes=limit)):
-            blocks = self.work.copy_blocks(one.key for one in group)
-            key = f"{objects.input_prefix(job_id)}{number:04d}.jsonl"
-            self.work.write_stream(key, lease.keeping(blocks))
-            count = number + 1
-        written = {"files": count, "bytes": row["bytes"], "records": row["records"]}
-        return self._move(row, JobStatus.READY, owner, input=written)
+        """Write the job's input from its shards, and move it to READY.
+
+        Every build has a folder of its own. So a build that died, or that thaws after another one, adds
+        nothing to what Bedrock reads, and what was cancelled in between need not be remembered.
+        """
+        if "stop" in row:
+            return self._nobody(row, lease.owner, f"stopped: {row['stop']}")
+        limits = catalog.limits(row["model"])
+        chosen = submit.select(self.work.get_plan(row["job_id"]), self.control.cancels())
+        if chosen.records < limits.min_records:
+            why = (
+                f"{chosen.cancelled} of its records were cancelled; {chosen.records} are left and a batch "
+                f"needs {limits.min_records}"
+            )
+            return self._nobody(row, lease.owner, why)
+        if "input" not in row or row["input"]["left_out"] < chosen.cancelled:
+            builds = row.get("builds", 0) + 1
+            row = self._move(row, JobStatus.BUILDING, lease.owner, clear=("input",), builds=builds)
+            written = self._write_input(row, chosen, lease, limits.max_file_bytes)
+            row = self._move(row, JobStatus.READY, lease.owner, input=written)
+        elif row["status"] != JobStatus.READY:
+            row = self._move(row, JobStatus.READY, lease.owner)
+        if "stop" in row:
+            return self._nobody(row, lease.owner, f"stopped: {row['stop']}")
+        return row
+
+    def _write_input(self, row: Row, chosen: Selection, lease: JobLease, max_file_bytes: int) -> Row:
+        """Stream the chosen records into input files and say what they hold."""
+        prefix = objects.input_prefix(row["job_id"], row["builds"])
+        count = size = 0
+        for group in submit.files(chosen.shards, max_file_bytes=max_file_bytes):
+            with closing(self._content(group, chosen.left_out)) as blocks:
+                kept = lease.keeping(blocks)
+                size += self.work.write_stream(f"{prefix}{count:04d}.jsonl", kept)
+            count += 1
+        return {"files": count, "bytes": size, "records": chosen.records, "left_out": chosen.cancelled}
+
+    def _content(self, shards: Iterable[Shard], left_out: Mapping[str, frozenset[str]]) -> Generator[bytes]:
+        """Stream the records of shards: as they are, or line by line where some are left out."""
+        for whole, run in groupby(shards, key=lambda one: one.shard_id not in left_out):
+            if whole:
+                with closing(self.work.read_ahead((one.key, one.bytes) for one in run)) as blocks:
+                    yield from blocks
+                continue
+            for shard in run:
+                for line in self.work.lines(shard.key):
+                    record = RecordId.parse(orjson.loads(line)["recordId"])
+                    if record is None or record.document_id not in left_out[shard.shard_id]:
+                        yield line + b"\n"
+
+    def _nobody(self, row: Row, owner: str, why: str) -> Row:
+        """Give the job to nobody and its slot back, at once.
+
+        Close then settles what is cancelled and registers the rest again at the same attempt, so that
+        pack plans it as each pipeline's `too_few` and budget say.
+        """
+        moved = self.jobs.moved(
+            row,
+            JobStatus.OPEN,
+            owner=owner,
+            at=timestamp(self.clock()),
+            note=why,
+            clear=("retry_at",),
+            attributes={"engine": Engine.NOBODY, "message": why},
+        )
+        freed = self.control.slot_freed(row["base_model"], row["job_id"])
+        try:
+            dynamo.transact(self.control.client, [moved, freed])
+        except dynamo.Cancelled as cancelled:
+            raise LostRace(row["job_id"]) from cancelled
+        return row | {"engine": Engine.NOBODY, "status": JobStatus.OPEN}
 
     def _create(self, row: Row, owner: str) -> Row:
         """Have Bedrock run the job, or find that it does already."""
@@ -118,18 +188,28 @@ class Submitter:
             return row  # reconcile rings again, and the look by name decides
         return self._running(row, owner, arn)
 
+    def _stop(self, row: Row, owner: str) -> Row:
+        """Have Bedrock end the job. Collect takes what was answered until then."""
+        try:
+            self.bedrock.stop(row["arn"])
+        except bedrock.Unanswered:
+            return row  # reconcile rings again
+        return self.jobs.note(row["job_id"], owner=owner, stop_sent_at=timestamp(self.clock()))
+
     def _job(self, row: Row, name: str) -> BatchJob:
         job_id = row["job_id"]
-        prefix = objects.input_prefix(job_id)
-        only_file = row.get("input", {}).get("files", 1) == 1
+        prefix = objects.input_prefix(job_id, row["builds"])
+        only_file = row["input"]["files"] == 1
         return BatchJob(
             name=name,
             token=job_id,
             model=row["model"],
+            invocation_type=row["lane"].rpartition("#")[2],
             role_arn=self.role_arn,
             input_uri=self.work.uri(f"{prefix}0000.jsonl" if only_file else prefix),
             output_uri=self.work.uri(objects.output_prefix(job_id)),
             job_id=job_id,
+            timeout_hours=row.get("timeout_hours"),
         )
 
     def _running(self, row: Row, owner: str, arn: str) -> Row:
@@ -158,3 +238,12 @@ class Submitter:
     ) -> Row:
         at = timestamp(self.clock())
         return self.jobs.move(row, to, owner=owner, at=at, note=note, clear=clear, **attributes)
+
+
+def _concerns_collect(row: Row) -> bool:
+    """Tell whether collect should look at a job now: nobody or Bedrock will answer (the rest of) it."""
+    return (
+        row["status"] == JobStatus.REFUSED
+        or (row["status"] == JobStatus.OPEN and row["engine"] == Engine.NOBODY)
+        or (row["status"] == JobStatus.RUNNING and "stop_sent_at" in row)
+    )
