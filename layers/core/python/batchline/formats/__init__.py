@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO, Final, Protocol, cast
 
 from batchline.errors import Code, Refused
-from batchline.formats.content import Archive, Content, Image, Member, Section, Table, Text
+from batchline.formats.content import Archive, Content, Image, Member, Scan, Section, Table, Text
 from batchline.formats.detection import HEAD_BYTES, Format, detect
 from batchline.formats.encoding import read_exactly
 
@@ -16,6 +16,7 @@ __all__ = [
     "Format",
     "Image",
     "Member",
+    "Scan",
     "Section",
     "Table",
     "Text",
@@ -31,6 +32,14 @@ READERS: Final[Mapping[Format, str]] = {
     Format.CSV: "delimited",
     Format.TSV: "delimited",
     Format.JSONL: "json_lines",
+    Format.PDF: "pdf",
+    Format.DOCX: "word",
+    Format.PPTX: "slides",
+    Format.XLSX: "spreadsheet",
+    Format.EML: "mail",
+    Format.ZIP: "archive",
+    Format.IMAGE: "image",
+    Format.COMPOUND: "compound",
 }
 # What has rows, or holds something that may have.
 TABLES: Final = frozenset(

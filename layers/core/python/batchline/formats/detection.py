@@ -30,11 +30,13 @@ class Format(StrEnum):
     XLSX = "xlsx"
     EML = "eml"
     IMAGE = "image"
+    COMPOUND = "an old or encrypted Office document"
 
 
 MAGIC: Final = (
     (b"\x1f\x8b", Format.GZIP),
     (b"PAR1", Format.PARQUET),
+    (b"\xd0\xcf\x11\xe0", Format.COMPOUND),
     (b"\x89PNG\r\n\x1a\n", Format.IMAGE),
     (b"\xff\xd8\xff", Format.IMAGE),
     (b"GIF87a", Format.IMAGE),
@@ -42,7 +44,6 @@ MAGIC: Final = (
 )
 # The first bytes of what people upload by mistake, where they stand, what it is and what to do.
 UNREADABLE: Final = (
-    (0, b"\xd0\xcf\x11\xe0", "an old Office document", "Save it as .docx, .pptx or .xlsx"),
     (0, b"{\\rtf", "an RTF document", "Save it as .docx"),
     (0, b"Rar!\x1a\x07", "a RAR archive", "Upload a zip of the documents"),
     (0, b"7z\xbc\xaf\x27\x1c", "a 7z archive", "Upload a zip of the documents"),

@@ -66,7 +66,9 @@ def _agreeing(
     page: int, edge: Edge, others: Mapping[int, Edges], same: Callable[[Edge, Edge, int], bool]
 ) -> int:
     """Count the pages that have such a line, at either edge: the first page of a chapter swaps them."""
-    return sum(any(same(edge, other, page - n) for other in each.top + each.foot) for n, each in others.items())
+    return sum(
+        any(same(edge, other, page - n) for other in each.top + each.foot) for n, each in others.items()
+    )
 
 
 def _same_head(edge: Edge, other: Edge, apart: int) -> bool:

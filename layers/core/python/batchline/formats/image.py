@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Iterator
 from typing import BinaryIO, Final, Literal, cast
 
-from PIL import Image as pillow
+import PIL.Image
 from PIL import ImageOps, UnidentifiedImageError
 
 from batchline.errors import Code, Refused
@@ -40,14 +40,14 @@ def parse(file: BinaryIO) -> Iterator[Image]:
     data = file.read()
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", pillow.DecompressionBombWarning)  # the size is looked at below
-            picture = pillow.open(io.BytesIO(data), formats=FORMATS)
+            warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)  # the size is looked at below
+            picture = PIL.Image.open(io.BytesIO(data), formats=FORMATS)
             _refuse_absurd(picture)
             kind = cast("Kind", str(picture.format).lower())
             picture.load()  # all of it: what is cut short is found here, not by the model
     except UnidentifiedImageError as error:
         raise _damaged("its head cannot be read") from error
-    except pillow.DecompressionBombError as error:
+    except PIL.Image.DecompressionBombError as error:
         raise _too_many_pixels(str(error)) from error
     except (OSError, SyntaxError, ValueError, EOFError, IndexError) as error:
         raise _damaged("a part is missing or broken") from error
@@ -57,7 +57,7 @@ def parse(file: BinaryIO) -> Iterator[Image]:
         yield _fitted(ImageOps.exif_transpose(picture))
 
 
-def jpeg(picture: pillow.Image, *, page: int | None = None) -> Image:
+def jpeg(picture: PIL.Image.Image, *, page: int | None = None) -> Image:
     """Encode a picture that is small enough in its sides, as often as it takes to be so in its bytes."""
     picture = _opaque(picture)
     while True:
@@ -68,17 +68,17 @@ def jpeg(picture: pillow.Image, *, page: int | None = None) -> Image:
         picture = picture.resize(_scaled(picture.size, SHRINK))
 
 
-def _refuse_absurd(picture: pillow.Image) -> None:
+def _refuse_absurd(picture: PIL.Image.Image) -> None:
     wide, high = picture.size
     if wide * high > MAX_PIXELS:
         raise _too_many_pixels(f"{wide:,} x {high:,} pixels")
 
 
-def _is_upright(picture: pillow.Image) -> bool:
-    return picture.getexif().get(ORIENTATION, 1) == 1
+def _is_upright(picture: PIL.Image.Image) -> bool:
+    return bool(picture.getexif().get(ORIENTATION, 1) == 1)
 
 
-def _fitted(picture: pillow.Image) -> Image:
+def _fitted(picture: PIL.Image.Image) -> Image:
     """Scale a picture down to what is taken; PNG keeps drawings sharp where it is small enough."""
     factor = min(1, MAX_EDGE / max(picture.size))
     if factor < 1:
@@ -96,14 +96,14 @@ def _scaled(size: tuple[int, int], factor: float) -> tuple[int, int]:
     return max(1, int(wide * factor)), max(1, int(high * factor))
 
 
-def _opaque(picture: pillow.Image) -> pillow.Image:
+def _opaque(picture: PIL.Image.Image) -> PIL.Image.Image:
     """Put a picture on white paper: JPEG has no transparency."""
     if picture.mode in {"RGB", "L"}:
         return picture
     if not picture.has_transparency_data:
         return picture.convert("RGB")
     picture = picture.convert("RGBA")
-    paper = pillow.new("RGB", picture.size, "white")
+    paper = PIL.Image.new("RGB", picture.size, "white")
     paper.paste(picture, mask=picture.getchannel("A"))
     return paper
 

@@ -14,7 +14,6 @@ import json
 import os
 import resource
 import select
-import shutil
 import signal
 import socket
 import struct
@@ -22,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, BinaryIO, Final, NoReturn, cast
 
@@ -37,6 +36,7 @@ type Item = Section | Image | Mapping[str, Any]
 MAX_FILE_BYTES: Final = 400_000_000
 MAX_FRAME_BYTES: Final = 64_000_000
 COPY_BYTES: Final = 1 << 20
+SECTION_CHARS: Final = 16_384
 # A frame: its kind, the bytes of its JSON head, the bytes of its body.
 FRAME: Final = struct.Struct(">cII")
 SECTION, IMAGE, ROW, REFUSED, END = b"S", b"I", b"R", b"X", b"."
@@ -94,7 +94,7 @@ def _copy(stream: BinaryIO, file: BinaryIO, what: str) -> None:
     file.flush()
 
 
-def _items(pipe: int, limits: Limits, what: str) -> Iterator[Item]:
+def _items(pipe: int, limits: Limits, what: str) -> Generator[Item, None, bool]:
     """Yield items until the child says that it has ended; return whether it did."""
     buffer = bytearray()
     poll = select.poll()
@@ -214,16 +214,21 @@ class _Server:
             self.wait(pid)
 
     def stop(self) -> None:
+        """End the server, which ends when its channel does."""
         with self._lock:
-            if self._channel is not None:
-                self._channel.close()
-            if self._process is not None:
-                self._process.wait()
-            self._channel = self._process = None
+            self._forget()
+
+    def _forget(self) -> None:
+        if self._channel is not None:
+            self._channel.close()
+        if self._process is not None:
+            self._process.wait()
+        self._channel = self._process = None
 
     def _ready(self) -> socket.socket:
         if self._channel is not None and self._process is not None and self._process.poll() is None:
             return self._channel
+        self._forget()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
         with theirs:
@@ -271,7 +276,7 @@ def _work(job: dict[str, Any], source: int, pipe: int) -> NoReturn:
     parser = importlib.import_module(job["parser"])
     try:
         with os.fdopen(source, "rb", closefd=False) as file:
-            for item in parser.parse(file, **job["options"]):
+            for item in _merged(parser.parse(file, **job["options"])):
                 _send(pipe, *_encoded(item))
     except Refused as refused:
         _send(pipe, REFUSED, json.dumps(refused.code).encode(), refused.message.encode("utf-8", "replace"))
@@ -279,6 +284,29 @@ def _work(job: dict[str, Any], source: int, pipe: int) -> NoReturn:
         os._exit(EXHAUSTED)
     _send(pipe, END, b"", b"")
     os._exit(0)  # without the clean-up of libraries, in which a hostile document may hang
+
+
+def _merged(items: Iterator[Item]) -> Iterator[Item]:
+    """Join the sections of one place up to SECTION_CHARS: a frame for each paragraph would be slow."""
+    waiting: list[Section] = []
+    size = 0
+    for item in items:
+        section = item if isinstance(item, Section) else None
+        same = section and waiting and (section.page, section.headings) == _place(waiting[0])
+        if waiting and (not same or size >= SECTION_CHARS):
+            yield Section("".join(each.text for each in waiting), *_place(waiting[0]))
+            waiting, size = [], 0
+        if section is None:
+            yield item
+        else:
+            waiting.append(section)
+            size += len(section.text)
+    if waiting:
+        yield Section("".join(each.text for each in waiting), *_place(waiting[0]))
+
+
+def _place(section: Section) -> tuple[int | None, tuple[str, ...]]:
+    return section.page, section.headings
 
 
 def _limit(limits: Limits) -> None:

@@ -23,9 +23,8 @@ _DROPPED: Final = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f\u00ad\uffff]")
 _COMPATIBLE: Final = re.compile("[\u2e80-\u2fdf\ufb00-\ufb06]")
 _SPACES: Final = re.compile(r"[ \t]{2,}")
 # Justified Japanese has gaps that read as spaces; between two Han or katakana words a space may be meant.
-_GAP: Final = re.compile(
-    f"(?<=[\u3001-\u303f\u3041-\u309f\uff00-\uff0f]) (?=[{CJK}])|(?<=[{CJK}]) (?=[\u3001-\u303f\u3041-\u309f])"
-)
+_SOFT: Final = "\u3001-\u303f\u3041-\u309f"
+_GAP: Final = re.compile(f"(?<=[{_SOFT}]) (?=[{CJK}])|(?<=[{CJK}]) (?=[{_SOFT}])")
 _LEADERS: Final = re.compile(r"(?: ?[.·…]){4,} *")
 _LISTED: Final = re.compile(
     r"(?:[•‣◦▪●○■□◆◇►▶✓✔※・*+–—-]|\(?(?:\d{1,3}|[a-zA-Z]|[ivx]{1,5})[.)]|[①-⑳]|[0-9０-９]+[．）])[ \u3000]?\S"

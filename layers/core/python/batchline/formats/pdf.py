@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Final
 
-import pypdfium2 as pdfium
-import pypdfium2.raw as pdfium_c
+import pypdfium2 as pdfium  # type: ignore[import-untyped]
+import pypdfium2.raw as pdfium_c  # type: ignore[import-untyped]
 
 from batchline.errors import Code, Refused
 from batchline.formats import furniture, image, isolated, paragraphs
@@ -89,7 +89,7 @@ def _page(document: pdfium.PdfDocument, number: int) -> pdfium.PdfPage:
 def _text(page: pdfium.PdfPage) -> str:
     text = page.get_textpage()
     try:
-        return text.get_text_range()
+        return str(text.get_text_range())
     finally:
         text.close()
 

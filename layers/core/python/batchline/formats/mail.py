@@ -1,0 +1,85 @@
+"""Mail (.eml): the head that people read, the body as text, and the attachments that are text."""
+
+import email
+import email.policy
+from collections.abc import Iterator
+from email.message import EmailMessage, MIMEPart
+from typing import BinaryIO, Final, cast
+
+from resiliparse.extract.html2text import extract_plain_text
+
+from batchline.errors import Code, Refused
+from batchline.formats import isolated
+from batchline.formats.content import Section, Text
+
+HEADS: Final = ("Subject", "From", "To", "Cc", "Date")
+MAX_PARTS: Final = 1_000
+MAX_DEPTH: Final = 20
+# What a mail may be called that says too little; Japanese mail mostly lies in this direction.
+LIKELIER: Final = {"iso-2022-jp": "iso-2022-jp-ext", "shift_jis": "cp932", "gb2312": "gb18030"}
+
+
+def read(stream: BinaryIO, name: str, *, size: int, rows: bool) -> Text:  # noqa: ARG001
+    """Read a mail. The iterator raises Refused."""
+    return Text(cast("Iterator[Section]", isolated.run(__name__, stream, what="mail")))
+
+
+def parse(file: BinaryIO) -> Iterator[Section]:
+    """Yield head, body and attachments, in this process. Raises Refused."""
+    message = email.message_from_binary_file(file, policy=email.policy.default)
+    if not any(message[head] for head in HEADS):
+        raise Refused(
+            Code.FILE_DAMAGED,
+            "The mail has no Subject, From, To or Date. Save it anew as .eml; name plain text .txt.",
+        )
+    yield from _message(message, (), 0)
+
+
+def _message(message: EmailMessage, path: tuple[str, ...], depth: int) -> Iterator[Section]:
+    if depth > MAX_DEPTH:
+        raise Refused(
+            Code.FILE_TOO_COMPLEX,
+            f"The mail holds mails more than {MAX_DEPTH} deep. Upload the inner ones by themselves.",
+        )
+    subject = " ".join(str(message["Subject"] or "").split())
+    path = (*path, subject) if subject else path
+    heads = ((head, " ".join(str(message[head]).split())) for head in HEADS if message[head])
+    yield Section("".join(f"{head}: {value}\n" for head, value in heads) + "\n", None, path)
+    body = message.get_body(("plain", "html"))
+    if body is not None:
+        yield Section(_readable(body).strip() + "\n\n", None, path)
+    for number, part in enumerate(message.iter_attachments() if message.is_multipart() else ()):
+        if number >= MAX_PARTS:
+            raise Refused(
+                Code.FILE_TOO_COMPLEX,
+                f"The mail has more than {MAX_PARTS:,} attachments. Upload them by themselves.",
+            )
+        yield from _attachment(part, path, depth)
+
+
+def _attachment(part: EmailMessage, path: tuple[str, ...], depth: int) -> Iterator[Section]:
+    name = " ".join((part.get_filename() or "").split()) or "unnamed"
+    if part.get_content_type() == "message/rfc822":
+        yield Section("# Attached mail\n\n", None, path)
+        for inner in part.iter_parts():
+            yield from _message(cast("EmailMessage", inner), path, depth + 1)
+    elif part.get_content_maintype() == "text":
+        yield Section(f"# {name}\n\n{_readable(part).strip()}\n\n", None, (*path, name))
+    elif not part.is_multipart():
+        data = cast("bytes", part.get_payload(decode=True)) or b""
+        note = f"[Attachment not read: {name}, {part.get_content_type()}, {len(data):,} bytes]"
+        yield Section(note + "\n\n", None, path)
+
+
+def _readable(part: MIMEPart) -> str:
+    """Decode a part of text; what its head says wrongly becomes a replacement character, not a refusal."""
+    data = cast("bytes", part.get_payload(decode=True)) or b""
+    charset = (part.get_content_charset("utf-8") or "utf-8").lower()
+    try:
+        text = data.decode(LIKELIER.get(charset, charset), "replace")
+    except LookupError:
+        text = data.decode("utf-8", "replace")
+    text = text.replace("\r\n", "\n")
+    if part.get_content_subtype() == "html":
+        return str(extract_plain_text(text, main_content=False, alt_texts=False, preserve_formatting=True))
+    return text
