@@ -2,8 +2,6 @@ import pytest
 from batchline import catalog
 from batchline.models import Engine
 from batchline.prices import price
-from hypothesis import given
-from hypothesis import strategies as st
 
 NOVA = "amazon.nova-lite-v1:0"
 ACCOUNT = "arn:aws:bedrock:us-east-1:123456789012"
@@ -56,24 +54,6 @@ def test_looking_up_a_model_twice_gives_the_same() -> None:
     assert catalog.model(f"us.{NOVA}") == catalog.model(NOVA)
 
 
-def test_tokens_are_counted_from_bytes() -> None:
-    # Nova: 0.25 per ASCII byte, 0.52 per other byte, rounded up.
-    assert catalog.count_tokens("", NOVA) == 0
-    assert catalog.count_tokens("a", NOVA) == 1
-    assert catalog.count_tokens("a" * 400, NOVA) == 100
-    assert catalog.count_tokens("日本", NOVA) == 4  # 6 bytes * 0.52 = 3.12
-    assert catalog.count_tokens("ab日", NOVA) == 3  # 2 * 0.25 + 3 * 0.52 = 2.06
-    assert catalog.count_tokens("日本", "anthropic.claude-haiku-4-5-20251001-v1:0") == 2  # 6 * 0.31 = 1.86
-
-
-@given(st.text(), st.text(), st.sampled_from([NOVA, "openai.gpt-oss-20b-1:0", "unknown.model"]))
-def test_more_text_never_has_fewer_tokens(one: str, two: str, model_id: str) -> None:
-    alone, together = catalog.count_tokens(one, model_id), catalog.count_tokens(one + two, model_id)
-    assert alone <= together
-    assert together <= alone + catalog.count_tokens(two, model_id)
-    assert (alone > 0) == bool(one)
-
-
 def test_what_the_data_files_name_fits_together() -> None:
     models = catalog.load("models.json")
     prices = catalog.load("prices.json")
@@ -81,10 +61,8 @@ def test_what_the_data_files_name_fits_together() -> None:
     assert {catalog.base_id(name) for name in prices["models"]} == known
     assert set(prices["regional_factor"]) <= known
     assert set(catalog.load("limits.json")["models"]) <= known
-    ratios = {entry["tokens"] for entry in (*models["models"].values(), models["default"])}
-    # Kept for Opus 4.7 and later, which are not in the list yet.
-    assert set(models["token_ratios"]) - ratios <= {"claude-4.7"}
-    assert ratios <= set(models["token_ratios"])
+    families = {entry["tokens"] for entry in (*models["models"].values(), models["default"])}
+    assert families <= set(catalog.load("tokens.json")["families"])
 
 
 @pytest.mark.parametrize("name", sorted(catalog.load("models.json")["models"]))
@@ -96,12 +74,8 @@ def test_every_known_model_can_be_used(name: str) -> None:
     assert limits.max_file_bytes <= limits.max_job_bytes
     assert price(name, Engine.ON_DEMAND).basis == "list"
     assert 0 < price(name, Engine.BATCH).input < price(name, Engine.ON_DEMAND).input
-    # The unknown model's ratio is the largest, or its count would not guard a limit.
-    unknown = catalog.model("unknown.model").ratio
-    assert model.ratio.ascii <= unknown.ascii
-    assert model.ratio.other <= unknown.other
 
 
-@pytest.mark.parametrize("name", ["models.json", "prices.json", "limits.json"])
+@pytest.mark.parametrize("name", ["models.json", "prices.json", "limits.json", "tokens.json"])
 def test_data_files_say_where_they_come_from(name: str) -> None:
     assert "20" in catalog.load(name)["source"] or catalog.load(name)["date"].startswith("20")

@@ -4,11 +4,10 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import PurePosixPath
 from typing import Final
 
-from batchline import catalog, splitting
+from batchline import splitting, tokens
 from batchline.errors import Code, Refused
 from batchline.formats import whole as formats
 from batchline.ids import MAP, MAX_RECORDS, RecordId
@@ -117,12 +116,11 @@ def _chunks(text: str, kind: formats.Format, pipeline: Pipeline) -> Iterator[dic
     if pipeline.chunk.by == "document":
         yield {"text": plain.strip()}
         return
-    count = partial(catalog.count_tokens, model_id=pipeline.model)
     for piece in splitting.split(
         plain,
         max_tokens=pipeline.chunk.max_tokens,
         overlap_tokens=pipeline.chunk.overlap_tokens,
-        count=count,
+        count=tokens.counter(pipeline.model),
     ):
         yield {"text": piece.text}
 

@@ -10,6 +10,7 @@ import orjson
 from batchline import catalog, prompts
 from batchline.errors import Code, Refused
 from batchline.pipelines import Pipeline
+from batchline.tokens import estimate_tokens
 
 # Tokens that a chat format adds around system text and message; measured 6 to 7 for Claude.
 FRAME_TOKENS: Final = 12
@@ -47,7 +48,7 @@ def record(pipeline: Pipeline, index: int, variables: Mapping[str, Any]) -> Reco
     asked = "".join([prompt, *(part["text"] for part in body.get("system", ()))])
     if "outputConfig" in body:
         asked += pipeline.schema_text or ""
-    tokens = catalog.count_tokens(asked, pipeline.model) + FRAME_TOKENS
+    tokens = estimate_tokens(asked, pipeline.model) + FRAME_TOKENS
     context = catalog.model(pipeline.model).context
     if tokens + pipeline.inference.max_tokens > context:
         raise Refused(

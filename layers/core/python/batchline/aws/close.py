@@ -14,7 +14,7 @@ from typing import Final
 
 import orjson
 
-from batchline import catalog, chunk, collect, prices
+from batchline import chunk, collect, prices
 from batchline.aws import dynamo, objects
 from batchline.aws.control import Control
 from batchline.aws.costs import UNATTRIBUTED, Costs
@@ -32,6 +32,7 @@ from batchline.errors import Code, LostRace
 from batchline.ids import RecordId
 from batchline.models import Charge, Engine, JobStatus, Range, Shard, Tier, Usage, timestamp
 from batchline.records import with_more_room
+from batchline.tokens import estimate_tokens
 
 WRITERS: Final = 8
 RETRY_RANGES: Final = 400  # keeps a retry shard's row far below 400 KB
@@ -145,7 +146,7 @@ class Closer:
                 Contents(
                     ranges=ranges,
                     lines=lines,
-                    input_tokens=sum(catalog.count_tokens(line.decode(), pipeline.model) for line in lines),
+                    input_tokens=sum(estimate_tokens(line.decode(), pipeline.model) for line in lines),
                     output_tokens=sum(
                         orjson.loads(line)["modelInput"]["inferenceConfig"]["maxTokens"] for line in lines
                     ),
