@@ -117,4 +117,4 @@ def test_jobs_of_others_are_foreign(name: str) -> None:
 def test_shard_ids_stay_inside_bedrocks_key_pattern() -> None:
     assert ids.shard_id().isalnum()
     assert ids.shard_id() != ids.shard_id()
-    assert ids.document_shard_id(DOCUMENT, 7) == f"{DOCUMENT}-00007"
+    assert ids.document_shard_id(DOCUMENT, 7) == f"{DOCUMENT}-m00007"

@@ -1,62 +1,261 @@
-"""Aggregate: the results of a document's records become the document's result."""
+"""Aggregate: the results of a document's records become the document's result.
 
+Answers pass through one by one, so that a document of a million records takes no more memory than one
+of ten.
+"""
+
+import csv
+import hashlib
+import io
+import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, Final
 
 from batchline.errors import Code
 from batchline.models import DocumentStatus, Failure
 from batchline.pipelines import Pipeline
 
+# A shorter repetition at a joint may be chance: "and the", a name, a full stop.
+LEAST_OVERLAP: Final = 16
+CHARACTERS_PER_TOKEN: Final = 8  # more than any language has; bounds how far back a repetition can reach
+SEPARATOR: Final = "\n\n"
+
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """A settled record: its answer, or why there is none."""
+    """A settled record: its answer, or why there is none. `index` counts from 0 in its stage."""
 
     record: str
     output: Any
     failure: Failure | None
 
+    @property
+    def index(self) -> int:
+        return int(self.record[1:])
+
 
 @dataclass(frozen=True, slots=True)
-class Combined:
-    """How a document ends."""
+class Ending:
+    """How a document ends, or that it is held for a person's look."""
 
     status: DocumentStatus
-    result: Any
     failure: Failure | None
 
 
-def combine(settled: Sequence[Settled], pipeline: Pipeline, *, earlier: Failure | None = None) -> Combined:
-    """Put answers together in the order of their records.
+@dataclass(slots=True)
+class Tally:
+    """What became of a document's records, of all stages."""
 
-    `earlier` is what went wrong while the upload was read, if anything did. The result is None when no
-    record succeeded.
+    answered: int = 0
+    codes: Counter[str] = field(default_factory=Counter)
+    first: Failure | None = None
+    unsure: int = 0
+
+    def add(self, settled: Settled, pipeline: Pipeline) -> None:
+        if settled.failure is None:
+            self.answered += 1
+            self.unsure += is_unsure(settled.output, pipeline)
+        else:
+            self.codes[settled.failure.code] += 1
+            self.first = self.first or settled.failure
+
+
+def is_unsure(output: Any, pipeline: Pipeline) -> bool:
+    """Tell whether an answer says that it is less sure than the pipeline asks for.
+
+    An answer that leaves the number out, or has something else in its place, is not sure.
     """
-    good = [one.output for one in settled if one.failure is None]
-    bad = [one.failure for one in settled if one.failure is not None]
-    failure = earlier or (_records_failed(bad, len(settled)) if bad else None)
-    if not good:
-        return Combined(DocumentStatus.FAILED, None, failure or _nothing())
-    status = DocumentStatus.PARTIAL if failure else DocumentStatus.COMPLETED
-    return Combined(status, _together(good, pipeline), failure)
+    wanted = pipeline.output.confidence if pipeline.output else None
+    if wanted is None:
+        return False
+    sure = output.get(wanted.field) if isinstance(output, Mapping) else None
+    if isinstance(sure, bool) or not isinstance(sure, int | float | Decimal):
+        return True
+    return sure < wanted.at_least
 
 
-def _together(outputs: Sequence[Any], pipeline: Pipeline) -> Any:
-    if pipeline.combine == "concat" and pipeline.output is None:
-        return "\n\n".join(text.strip() for text in outputs)
-    return outputs[0] if len(outputs) == 1 and pipeline.combine == "concat" else list(outputs)
+def ending(tally: Tally, pipeline: Pipeline, *, result: bool, earlier: Failure | None = None) -> Ending:
+    """Decide how a document ends.
+
+    `result` tells whether there is an answer to give; `earlier` is what went wrong while the upload was
+    read, if anything did.
+    """
+    bad, total = tally.codes.total(), tally.codes.total() + tally.answered
+    if stopped := tally.codes[Code.CANCELLED]:
+        message = f"Cancelled: {stopped} of {total} records were not asked any more."
+        return Ending(DocumentStatus.CANCELLED, Failure(Code.CANCELLED, message))
+    if reasons := _review(tally, pipeline):
+        message = f"{reasons}. Settle it with `batchline review`: --accept, --correct or --reject."
+        return Ending(DocumentStatus.HELD, Failure(Code.REVIEW_NEEDED, message))
+    failure = earlier or (_records_failed(tally, bad, total) if bad else None)
+    if not result:
+        return Ending(DocumentStatus.FAILED, failure or _nothing())
+    return Ending(DocumentStatus.PARTIAL if failure else DocumentStatus.COMPLETED, failure)
 
 
-def _records_failed(failures: Sequence[Failure], total: int) -> Failure:
-    codes: Mapping[str, int] = Counter(one.code for one in failures)
-    said = ", ".join(f"{code} {count}" for code, count in sorted(codes.items()))
+def _review(tally: Tally, pipeline: Pipeline) -> str:
+    """Say why a person must look at a document; empty when nobody must."""
+    when = pipeline.review.when if pipeline.review else ()
+    reasons = []
+    if "invalid" in when and (count := tally.codes[Code.ANSWER_INVALID]):
+        reasons.append(f"{count} answer{'s are' if count > 1 else ' is'} invalid")
+    if "confidence" in when and (count := tally.unsure):
+        reasons.append(f"{count} answer{'s are' if count > 1 else ' is'} below the pipeline's confidence")
+    return " and ".join(reasons)
+
+
+def _records_failed(tally: Tally, bad: int, total: int) -> Failure:
+    said = ", ".join(f"{code} {count}" for code, count in sorted(tally.codes.items()))
+    first = tally.first.message if tally.first else ""
     return Failure(
         Code.RECORDS_FAILED,
-        f"{len(failures)} of {total} records have no answer: {said}. The first says: {failures[0].message}",
+        f"{bad} of {total} records have no answer: {said}. The first says: {first}",
     )
 
 
 def _nothing() -> Failure:
     return Failure(Code.TEXT_MISSING, "The document had no records.")
+
+
+class Shape(StrEnum):
+    """What the parts of a result make together."""
+
+    TEXT = "text"
+    VALUE = "value"
+    LIST = "list"
+
+
+def shape(pipeline: Pipeline, answers: int) -> Shape:
+    """Say what so many answers make together.
+
+    Texts are concatenated; values cannot be, so one stands alone and more are a list.
+    """
+    if pipeline.combine == "list":
+        return Shape.LIST
+    if pipeline.output is None:
+        return Shape.TEXT
+    return Shape.VALUE if answers == 1 else Shape.LIST
+
+
+def parts(outputs: Iterable[Any], pipeline: Pipeline, shape: Shape) -> Iterator[Any]:
+    """Yield the parts of a result in the order of their records.
+
+    Neighbouring chunks that overlap have answers that repeat each other: texts lose at their start what
+    the text before them ends with; a list holds each item once, and answers that are lists are joined.
+    Rows are not chunks of one text, so two rows may well have the same answer.
+    """
+    if shape is Shape.TEXT:
+        yield from _joined(outputs, CHARACTERS_PER_TOKEN * pipeline.chunk.overlap_tokens)
+    elif shape is Shape.LIST and pipeline.combine == "list" and pipeline.chunk.by != "row":
+        yield from _distinct(outputs)
+    else:
+        yield from outputs
+
+
+def _joined(texts: Iterable[str], reach: int) -> Iterator[str]:
+    before = ""
+    for number, text in enumerate(texts):
+        new = text.strip()
+        kept = new[_repeated(before[-reach:], new[:reach]) if reach else 0 :].lstrip()
+        yield SEPARATOR + kept if number and kept else kept
+        before = new
+
+
+def _repeated(end: str, start: str) -> int:
+    """Count the characters that `start` begins with and `end` ends with; 0 for few of them.
+
+    The last value of the prefix function of both, put one after the other (Knuth, Morris, Pratt 1977).
+    """
+    joint = f"{start}\0{end}"
+    lengths = [0] * len(joint)
+    for position in range(1, len(joint)):
+        length = lengths[position - 1]
+        while length and joint[position] != joint[length]:
+            length = lengths[length - 1]
+        lengths[position] = length + (joint[position] == joint[length])
+    return lengths[-1] if end and lengths[-1] >= LEAST_OVERLAP else 0
+
+
+def _distinct(outputs: Iterable[Any]) -> Iterator[Any]:
+    seen: set[bytes] = set()
+    for output in outputs:
+        for item in output if isinstance(output, list) else [output]:
+            text = json.dumps(item, sort_keys=True, default=str)
+            key = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+            if key not in seen:
+                seen.add(key)
+                yield item
+
+
+def together(found: Iterable[Any], shape: Shape) -> Any:
+    """Put the parts of a result together."""
+    if shape is Shape.TEXT:
+        return "".join(found)
+    return next(iter(found), None) if shape is Shape.VALUE else list(found)
+
+
+def written(found: Iterable[Any], shape: Shape) -> Iterator[str]:
+    """Write the parts of a result as one JSON value, piece by piece."""
+    if shape is Shape.TEXT:
+        yield '"'
+        for text in found:
+            yield dumps(text)[1:-1]
+        yield '"'
+    elif shape is Shape.VALUE:
+        yield dumps(next(iter(found), None))
+    else:
+        opening = "["
+        for item in found:
+            yield f"{opening}\n{dumps(item)}"
+            opening = ","
+        yield "[]" if opening == "[" else "\n]"
+
+
+def dumps(value: Any) -> str:
+    """Write a value as JSON. A model may answer with integers beyond 64 bits, which orjson does not write."""
+    return json.dumps(value, ensure_ascii=False, default=float)
+
+
+# tables: a line per input row, in its order, also for rows without an answer
+
+
+def jsonl(settled: Iterable[Settled]) -> Iterator[str]:
+    """Write the rows of a table as JSON lines: `row` from 0, and `output` or `error`."""
+    for one in settled:
+        line: dict[str, Any] = {"row": one.index}
+        if one.failure:
+            line["error"] = {"code": one.failure.code, "message": one.failure.message}
+        else:
+            line["output"] = one.output
+        yield dumps(line) + "\n"
+
+
+def comma_separated(settled: Iterable[Settled], pipeline: Pipeline) -> Iterator[str]:
+    """Write the rows of a table as CSV: `row` from 0, a column per property of the schema, `error`.
+
+    An answer without properties stands in one column, `output`. What is no plain value is written as JSON.
+    """
+    schema = pipeline.output.json_schema if pipeline.output else {}
+    properties = schema.get("properties", {}) if schema.get("type") == "object" else {}
+    names = list(properties) or ["output"]
+    yield _csv_line(["row", *names, "error"])
+    for one in settled:
+        values = one.output if properties else {"output": one.output}
+        given = [""] * len(names) if one.failure else [_cell(values.get(name)) for name in names]
+        yield _csv_line([str(one.index), *given, one.failure.code if one.failure else ""])
+
+
+def _csv_line(cells: list[str]) -> str:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerow(cells)
+    return buffer.getvalue()
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else dumps(value)

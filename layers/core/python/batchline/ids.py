@@ -86,6 +86,11 @@ def shard_id() -> str:
     return secrets.token_hex(10)
 
 
-def document_shard_id(document: str, number: int) -> str:
-    """Name the n-th shard of a large document: a repeated run writes the same one."""
-    return f"{document}-{number:05d}"
+def stage(number: int) -> str:
+    """Name a stage of a document's records: 0 is that of its chunks, further ones reduce."""
+    return (MAP + REDUCE)[number]
+
+
+def document_shard_id(document: str, number: int, stage: str = MAP) -> str:
+    """Name the n-th shard of a stage of a document: a repeated run writes the same one."""
+    return f"{document}-{stage}{number:05d}"

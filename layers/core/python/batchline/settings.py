@@ -28,6 +28,7 @@ class Pack(_Settings):
     control_table: str
     jobs_queue: str
     on_demand_queue: str
+    job_events_queue: str
     wake_queue: str
     slot_share: int = Field(default=80, ge=1, le=100)
 
@@ -74,15 +75,21 @@ class Aggregate(_Settings):
     work_bucket: str
     documents_table: str
     results_table: str
+    control_table: str
+    wake_queue: str
 
 
 class Reconcile(_Settings):
     """What the reconcile function needs."""
 
+    work_bucket: str
     documents_table: str
     jobs_table: str
     control_table: str
     uploads_queue: str
+    wake_queue: str
     jobs_queue: str
     on_demand_queue: str
     job_events_queue: str
+    documents_queue: str
+    job_prefix: str

@@ -1,24 +1,41 @@
-"""Aggregate: a document whose records are all settled gets its result and ends."""
+"""Aggregate: a document whose records are all settled gets its result and ends, or its next stage."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from decimal import Decimal
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from batchline import aggregate, collect, pipelines, settings
-from batchline.aws import answers, clients
+from batchline import aggregate, collect, ids, pipelines, prices, reduce, settings
+from batchline.aggregate import Ending, Settled, Shape, Tally
+from batchline.aws import answers, clients, dynamo
+from batchline.aws.control import Control
 from batchline.aws.documents import Documents, settled
 from batchline.aws.dynamo import Row
 from batchline.aws.objects import Work
+from batchline.aws.queues import Queue
 from batchline.aws.results import Results
-from batchline.models import DocumentStatus, Failure, timestamp
+from batchline.aws.shards import Contents, Shards
+from batchline.errors import Code, Refused
+from batchline.ids import RecordId
+from batchline.models import DocumentStatus, Engine, Failure, Range, Shard, Usage, timestamp
+from batchline.pipelines import Pipeline
+from batchline.records import Record
 
 if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient
 
 INLINE_BYTES: Final = 4_096
+# So many answers are held in memory; more are read again where they are needed again.
+ANSWERS_HELD: Final = 1_000
 SOURCE: Final = "batchline"
+DETAIL_TYPES: Final = {
+    DocumentStatus.FAILED: "Document Failed",
+    DocumentStatus.HELD: "Document Held",
+}
+STAGE_SHARDS: Final = dynamo.TRANSACTION_WRITES - 1
 
 
 class NotPublished(Exception):
@@ -32,84 +49,218 @@ class Aggregator:
     documents: Documents
     results: Results
     work: Work
+    shards: Shards
+    wake_queue: Queue
     events: "EventBridgeClient"
     clock: Callable[[], datetime]
 
     @classmethod
     def connect(cls, env: settings.Aggregate, clock: Callable[[], datetime]) -> Self:
+        work = Work(clients.s3(), env.work_bucket)
         return cls(
             documents=Documents(clients.dynamodb(), env.documents_table),
             results=Results(clients.dynamodb(), env.results_table),
-            work=Work(clients.s3(), env.work_bucket),
+            work=work,
+            shards=Shards(Control(clients.dynamodb(), env.control_table), work),
+            wake_queue=Queue(clients.sqs(), env.wake_queue),
             events=clients.events(),
             clock=clock,
         )
 
     def run(self, document_id: str) -> Row | None:
-        """End a document if all its records are settled. None: it is not that far."""
+        """Bring a document on if all its records are settled; tell the world where it rests or ends.
+
+        None: it is not that far.
+        """
         row = self.documents.get(document_id)
         if row is None:
             return None
-        if not DocumentStatus(row["status"]).terminal:
-            row = self._finish(row) if settled(row) else None
+        if not _rests(row):
+            row = self._go_on(row) if settled(row) else None
         if row is not None:
             # Said again when the message comes again: an event may come twice, but never not at all.
             self._publish(row)
         return row
 
-    def _finish(self, row: Row) -> Row | None:
-        name, version = row["pipeline"], row["pipeline_version"]
-        pipeline = pipelines.load(self.work.get_pipeline(name, version))
-        found = [answers.settled(self.work, one, pipeline) for one in self.results.of(row["document_id"])]
+    def _go_on(self, row: Row) -> Row | None:
+        """Begin the next stage of a document or, after the last one, end it. None: it goes on."""
+        pipeline = pipelines.load(self.work.get_pipeline(row["pipeline"], row["pipeline_version"]))
+        of_stage = self._reader(row, pipeline, ids.stage(row["stage"]))
+        of_all = self._reader(row, pipeline, "") if row["stage"] else of_stage
+        tally = Tally()
+        for one in of_all():
+            tally.add(one, pipeline)
+        try:
+            if not tally.codes[Code.CANCELLED] and self._reduce(row, pipeline, of_stage):
+                return None
+        except Refused as refusal:
+            failure = Failure(refusal.code, refusal.message)
+            return self._end(row, Ending(DocumentStatus.FAILED, failure), pipeline, of_all, of_stage)
         unread = row.get("unread")
         earlier = Failure(unread["code"], unread["message"]) if unread else None
-        combined = aggregate.combine(found, pipeline, earlier=earlier)
-        key = self.work.put_result(
-            name,
-            row["document_id"],
-            {
-                "document_id": row["document_id"],
-                "source": row["source"],
-                "pipeline": name,
-                "pipeline_version": version,
-                "status": combined.status,
-                "result": combined.result,
-                "failed": [
-                    {"record": one.record, "code": one.failure.code, "message": one.failure.message}
-                    for one in found
-                    if one.failure
-                ],
-            },
+        answered = any(one.failure is None for one in of_stage())
+        ending = aggregate.ending(tally, pipeline, result=answered, earlier=earlier)
+        return self._end(row, ending, pipeline, of_all, of_stage)
+
+    def _reader(self, row: Row, pipeline: Pipeline, stage: str) -> Callable[[], Iterator[Settled]]:
+        """Make a function that yields the settled records of a stage (of all: '') in their order."""
+
+        def read() -> Iterator[Settled]:
+            rows = self.results.of(row["document_id"], stage)
+            return (answers.settled(self.work, one, pipeline) for one in rows)
+
+        if row["records"] > ANSWERS_HELD:
+            return read
+        held = list(read())
+        return lambda: iter(held)
+
+    # the next stage of a reduce prompt
+
+    def _reduce(self, row: Row, pipeline: Pipeline, of_stage: Callable[[], Iterator[Settled]]) -> bool:
+        """Register the records of a document's next stage. False: there is none.
+
+        Raises Refused when the answers cannot be made fewer.
+        """
+        reducing = pipeline.reducing
+        if reducing is None:
+            return False
+        outputs = [one.output for one in islice(_good(of_stage()), 2)]
+        if not outputs or (row["stage"] and len(outputs) == 1):
+            return False
+        if row["stage"] == len(ids.REDUCE):
+            raise Refused(
+                Code.TOO_MANY_RECORDS,
+                f"The answers are still more than one after {len(ids.REDUCE)} stages of the reduce prompt. "
+                "Lower inference.max_tokens, or name a model with a larger context in combine.model.",
+            )
+        key = row["source"]["key"]
+        document = {"name": key.rsplit("/", 1)[-1], "key": key, "pipeline": row["pipeline"]}
+        texts = (_text(one.output) for one in _good(of_stage()))
+        found = reduce.requests(texts, reducing, document)
+        shards = [
+            self._shard(row, pipeline, reducing, number, part)
+            for number, part in enumerate(reduce.parts(found))
+        ]
+        if len(shards) > STAGE_SHARDS:
+            raise Refused(
+                Code.TOO_MANY_RECORDS,
+                f"The answers make {len(shards)} shards of requests for the reduce prompt; {STAGE_SHARDS} "
+                "are registered at once. Split the file into smaller ones.",
+            )
+        estimate = sum((_estimate(one) for one in shards), Decimal(0))
+        count = sum(one.records for one in shards)
+        begun = self.documents.reduce(
+            row["document_id"], stage=row["stage"], records=count, estimate_usd=estimate
         )
-        result: Row = {"result_key": key}
-        if combined.result is not None and _fits(combined.result):
-            result["result"] = combined.result
+        try:
+            self.shards.register_all(shards, begun)
+        except dynamo.Cancelled:
+            return True  # another run was faster, and what it registered is the same
+        self.wake_queue.ring({"hop": 0})
+        return True
+
+    def _shard(
+        self, row: Row, pipeline: Pipeline, reducing: Pipeline, number: int, part: Sequence[Record]
+    ) -> Shard:
+        document_id, stage = row["document_id"], ids.stage(row["stage"] + 1)
+        deadline = None
+        if pipeline.deadline is not None:
+            received = datetime.fromisoformat(row["received_at"])
+            deadline = timestamp(received + timedelta(seconds=pipeline.deadline))
+        return self.shards.write(
+            ids.document_shard_id(document_id, number, stage),
+            Contents(
+                ranges=[Range(document_id, stage, part[0].index, len(part), 1)],
+                lines=[one.line(str(RecordId(document_id, stage, one.index, 1))) for one in part],
+                input_tokens=sum(one.input_tokens for one in part),
+                output_tokens=len(part) * reducing.inference.max_tokens,
+            ),
+            name=row["pipeline"],
+            pipeline=pipeline,
+            version=row["pipeline_version"],
+            now=self.clock(),
+            model=reducing.model,
+            first_at=row["received_at"],
+            deadline_at=deadline,
+        )
+
+    # the end
+
+    def _end(
+        self,
+        row: Row,
+        ending: Ending,
+        pipeline: Pipeline,
+        of_all: Callable[[], Iterator[Settled]],
+        of_stage: Callable[[], Iterator[Settled]],
+    ) -> Row | None:
+        """Write a document's result and end it. None: it has gone another way meanwhile."""
+        result = self._write(row, ending, pipeline, of_all, of_stage)
         written = self.documents.finish(
             row["document_id"],
-            name,
-            combined.status,
+            row["pipeline"],
+            ending.status,
+            stage=row["stage"],
             finished_at=timestamp(self.clock()),
             result=result,
-            failure=combined.failure,
+            failure=ending.failure,
         )
         # Not done: it has ended already, perhaps by this very update, whose first reply was lost.
-        ended = written.row is not None and DocumentStatus(written.row["status"]).terminal
-        return written.row if ended else None
+        return written.row if written.row is not None and _rests(written.row) else None
+
+    def _write(
+        self,
+        row: Row,
+        ending: Ending,
+        pipeline: Pipeline,
+        of_all: Callable[[], Iterator[Settled]],
+        of_stage: Callable[[], Iterator[Settled]],
+    ) -> Row:
+        """Write the files of a result, and return the attributes that lead to them from the row."""
+        name, document_id = row["pipeline"], row["document_id"]
+        count = sum(1 for _ in _good(of_stage()))
+        shape = aggregate.shape(pipeline, count)
+
+        def parts() -> Iterator[Any]:
+            outputs = (one.output for one in _good(of_stage()))
+            return aggregate.parts(outputs, pipeline, shape)
+
+        attributes: Row = {"result_key": f"results/{name}/{document_id}.json"}
+        result: Iterable[str] = ["null"]
+        if pipeline.combine in {"jsonl", "csv"}:
+            attributes["table_key"] = f"results/{name}/{document_id}.{pipeline.combine}"
+            lines = (
+                aggregate.jsonl(of_stage())
+                if pipeline.combine == "jsonl"
+                else aggregate.comma_separated(of_stage(), pipeline)
+            )
+            self.work.write_stream(attributes["table_key"], _encoded(lines))
+            result = [aggregate.dumps({"table": attributes["table_key"]})]
+        elif count:
+            result = aggregate.written(parts(), shape)
+            if (value := _inline(parts, shape, count)) is not None:
+                attributes["result"] = value
+        head = {
+            "document_id": document_id,
+            "source": row["source"],
+            "pipeline": name,
+            "pipeline_version": row["pipeline_version"],
+            "status": ending.status,
+        }
+        self.work.write_stream(attributes["result_key"], _encoded(_file(head, result, of_all())))
+        return attributes
 
     def _publish(self, row: Row) -> None:
         """Tell EventBridge, with ids only."""
-        detail = {
-            "document_id": row["document_id"],
-            "pipeline": row["pipeline"],
-            "status": row["status"],
-        }
+        status = DocumentStatus(row["status"])
+        detail = {"document_id": row["document_id"], "pipeline": row["pipeline"], "status": status}
+        if status is DocumentStatus.HELD:
+            detail["code"] = row["error"]["code"]
         reply = self.events.put_events(
             Entries=[
                 {
                     "Source": SOURCE,
-                    "DetailType": "Document Completed"
-                    if row["status"] != DocumentStatus.FAILED
-                    else "Document Failed",
+                    "DetailType": DETAIL_TYPES.get(status, "Document Completed"),
                     "Detail": json.dumps(detail),
                 }
             ]
@@ -118,6 +269,51 @@ class Aggregator:
             raise NotPublished(reply["Entries"][0].get("ErrorCode", ""))
 
 
-def _fits(result: Any) -> bool:
-    size = len(json.dumps(result, ensure_ascii=False, default=str).encode())
-    return size <= INLINE_BYTES and collect.storable(result)
+def _rests(row: Row) -> bool:
+    """Tell whether there is nothing to do for a document: it has ended, or waits for something else."""
+    status = DocumentStatus(row["status"])
+    if status is DocumentStatus.HELD:
+        return not settled(row) or row["error"]["code"] == Code.REVIEW_NEEDED
+    return status.terminal
+
+
+def _good(found: Iterable[Settled]) -> Iterator[Settled]:
+    return (one for one in found if one.failure is None)
+
+
+def _text(output: Any) -> str:
+    return output if isinstance(output, str) else aggregate.dumps(output)
+
+
+def _estimate(shard: Shard) -> Decimal:
+    usage = Usage(shard.input_tokens, shard.output_tokens)
+    return prices.price(shard.model, Engine.BATCH).cost(usage)
+
+
+def _inline(parts: Callable[[], Iterator[Any]], shape: Shape, count: int) -> Any:
+    """Put a result together for the row. None: there is no room for it there."""
+    if count > ANSWERS_HELD:
+        return None
+    value = aggregate.together(parts(), shape)
+    fits = len(aggregate.dumps(value).encode("utf-8", "surrogatepass")) <= INLINE_BYTES
+    return value if fits and collect.storable(value) else None
+
+
+def _file(head: Row, result: Iterable[str], found: Iterable[Settled]) -> Iterator[str]:
+    """Write the file of a result: what it is of, the result, and the records that have no answer."""
+    yield aggregate.dumps(head)[:-1] + ',\n"result": '
+    yield from result
+    failed = (
+        aggregate.dumps({"record": one.record, "code": one.failure.code, "message": one.failure.message})
+        for one in found
+        if one.failure
+    )
+    first = next(failed, None)
+    yield ',\n"failed": ['
+    yield from chain([] if first is None else ["\n", first], (f",\n{one}" for one in failed))
+    yield "]}\n"
+
+
+def _encoded(texts: Iterable[str]) -> Iterator[bytes]:
+    """Encode pieces of text in blocks; half a character, which JSON may hold, is written as JSON has it."""
+    return (text.encode("utf-8", "surrogatepass") for text in texts)

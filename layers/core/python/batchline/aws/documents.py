@@ -1,10 +1,15 @@
 """The documents table: every shape and every legal transition of a document's row.
 
 –         → CHUNKING · QUEUED · HELD · FAILED         chunk
-CHUNKING  → QUEUED · FAILED                           chunk, when the last shard is registered
+CHUNKING  → QUEUED                                    chunk, when the last shard is registered
+CHUNKING  → COMPLETED · PARTIAL · FAILED              chunk, an archive whose members are documents
 HELD      → CHUNKING · QUEUED · FAILED                chunk, when the pipeline has arrived
 QUEUED    ⇄ HELD                                      pack, for budget or too few records
-QUEUED · HELD → COMPLETED · PARTIAL · FAILED          aggregate, when sealed and open = 0
+QUEUED    → COMBINING → COMBINING …                   aggregate, a stage of a reduce prompt each
+QUEUED · COMBINING · HELD → COMPLETED · PARTIAL · FAILED · CANCELLED · HELD for review
+                                                      aggregate, when sealed and open = 0
+HELD      → COMPLETED · PARTIAL · FAILED              a person's review
+HELD      → CANCELLED                                 cancel, while it has no record
 
 Aggregate ends a held document too: a packer that dies while it holds a document may leave it so although
 its records were taken by a job, and with the last one settled there is nothing left to wait for.
@@ -13,7 +18,7 @@ its records were taken by a job, and with the last one settled there is nothing 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from batchline.aws import dynamo
 from batchline.aws.dynamo import Row, Written
@@ -24,7 +29,12 @@ from batchline.models import Charge, DocumentStatus, Failure, Usage
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-ABSENT = "attribute_not_exists(#document_id)"
+ABSENT: Final = "attribute_not_exists(#document_id)"
+# Nothing is on its way for a document, and it waits for nobody's look.
+ALL_SETTLED: Final = (
+    "#open = :zero AND #sealed = :yes AND #status IN (:queued, :combining, :held) "
+    "AND (attribute_not_exists(#error) OR NOT #error.#code = :needed)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +57,7 @@ class Arrival:
                 "version_id": self.upload.version_id,
                 "size": self.upload.size,
                 "sequencer": self.upload.sequencer,
+                **({"member": self.upload.member} if self.upload.member else {}),
             },
             "received_at": self.received_at,
             "day_key": f"{self.pipeline}#{self.received_at[:10]}",
@@ -115,6 +126,18 @@ class Documents:
             received_at, _, document_id = row["day_order"].partition("#")
             yield received_at, document_id
 
+    def received(self, pipeline: str, day: str, after: str) -> Iterator[tuple[str, str]]:
+        """Yield order and id of a pipeline's documents of a day, oldest first, from beyond an order on."""
+        rows = dynamo.query(
+            self.client,
+            self.table,
+            "#day_key = :day AND #day_order > :after",
+            {"day": f"{pipeline}#{day}", "after": after or " "},
+            index="by_day",
+        )
+        for row in rows:
+            yield row["day_order"], row["document_id"]
+
     def problems(self, since: str) -> Iterator[str]:
         """Yield `<pipeline>#<code>` of every document with a problem that came since then, in no order.
 
@@ -138,13 +161,16 @@ class Documents:
         }
         return self._arrive(row)
 
-    def begin(self, arrival: Arrival, version: str) -> Written:
-        """Write a large document before its first shard. Not done: somebody has begun it."""
-        row = arrival.row(DocumentStatus.CHUNKING, version) | {
+    def large(self, arrival: Arrival, version: str) -> Row:
+        """Make the row of a document that is written shard by shard."""
+        return arrival.row(DocumentStatus.CHUNKING, version) | {
             # Reconcile finds it there, should whoever chunks it die for good.
             "problem": problem(arrival.pipeline, DocumentStatus.CHUNKING),
         }
-        return dynamo.write(self.client, self._arrive(row))
+
+    def begin(self, row: Row) -> Row:
+        """Write what `large` has made, before its first shard; joins a transaction."""
+        return self._arrive(row)
 
     def refuse(self, arrival: Arrival, failure: Failure, version: str = "-") -> Written:
         """Write a document that ends on arrival. Not done: it has arrived already."""
@@ -173,21 +199,65 @@ class Documents:
             values={"held": DocumentStatus.HELD, "unknown": Code.PIPELINE_UNKNOWN},
         )
 
-    def register(self, document_id: str, *, cursor: int, records: int, estimate_usd: Decimal) -> Row:
-        """Count one more shard of a large document; joins the shard's transaction."""
+    def register(
+        self, document_id: str, *, cursor: int, records: int, units: int, estimate_usd: Decimal
+    ) -> Row:
+        """Count one more shard of a large document; joins the shard's transaction.
+
+        `units` is how much of the upload has been read with it, counted from its start.
+        """
         return dynamo.update(
             self.table,
             {"document_id": document_id},
-            "SET #cursor = :next ADD #records :n, #open :n, #estimate_usd :usd",
+            "SET #cursor = :next, #units = :units ADD #records :n, #open :n, #estimate_usd :usd",
             when="#cursor = :cursor AND #status = :chunking",
             values={
                 "next": cursor + 1,
                 "cursor": cursor,
+                "units": units,
                 "n": records,
                 "usd": estimate_usd,
                 "chunking": DocumentStatus.CHUNKING,
             },
         )
+
+    def advance(self, document_id: str, *, cursor: int) -> Written:
+        """Note how many members of an archive are documents by now. Not done: it has got further."""
+        request = dynamo.update(
+            self.table,
+            {"document_id": document_id},
+            "SET #cursor = :cursor",
+            when="#cursor < :cursor AND #status = :chunking",
+            values={"cursor": cursor, "chunking": DocumentStatus.CHUNKING},
+        )
+        return dynamo.write(self.client, request)
+
+    def unpacked(
+        self, document_id: str, pipeline: str, *, documents: int, finished_at: str, failure: Failure | None
+    ) -> Written:
+        """End an archive, of which so many members are documents of their own. Not done: it has ended."""
+        good = DocumentStatus.PARTIAL if documents else DocumentStatus.FAILED
+        values: Row = {
+            "status": good if failure else DocumentStatus.COMPLETED,
+            "documents": documents,
+            "finished": finished_at,
+            "yes": True,
+            "chunking": DocumentStatus.CHUNKING,
+        }
+        expression = "SET #status = :status, #documents = :documents, #finished_at = :finished, #sealed = :yes"
+        if failure:
+            expression += ", #error = :error, #problem = :problem"
+            values |= {"error": _error(failure), "problem": problem(pipeline, failure.code)}
+        else:
+            expression += " REMOVE #problem"
+        request = dynamo.update(
+            self.table,
+            {"document_id": document_id},
+            expression,
+            when="#status = :chunking",
+            values=values,
+        )
+        return dynamo.write(self.client, request)
 
     def seal(self, document_id: str, *, cursor: int, failure: Failure | None = None) -> Written:
         """Close the list of a document's records: no more will come.
@@ -283,26 +353,33 @@ class Documents:
 
     # aggregate
 
+    def reduce(self, document_id: str, *, stage: int, records: int, estimate_usd: Decimal) -> Row:
+        """Begin the stage after this one with so many records; joins the transaction of its shards."""
+        return dynamo.update(
+            self.table,
+            {"document_id": document_id},
+            "SET #status = :combining, #stage = :next ADD #records :n, #open :n, #estimate_usd :usd "
+            "REMOVE #error, #problem",
+            when=f"#stage = :stage AND {ALL_SETTLED}",
+            values=_settled_values() | {"stage": stage, "next": stage + 1, "n": records, "usd": estimate_usd},
+        )
+
     def finish(
         self,
         document_id: str,
         pipeline: str,
         status: DocumentStatus,
         *,
+        stage: int,
         finished_at: str,
         result: Mapping[str, Any],
         failure: Failure | None,
     ) -> Written:
-        """End a document of which every record is settled. `result` holds its result attributes."""
-        values: Row = {
-            "status": status,
-            "finished": finished_at,
-            "zero": 0,
-            "yes": True,
-            "queued": DocumentStatus.QUEUED,
-            "combining": DocumentStatus.COMBINING,
-            "held": DocumentStatus.HELD,
-        }
+        """End a document, or hold it for review, when every record of its last stage is settled.
+
+        `result` holds its result attributes. Not done: it has ended, is held, or has another stage.
+        """
+        values: Row = _settled_values() | {"status": status, "finished": finished_at, "stage": stage}
         sets = ["#status = :status", "#finished_at = :finished"]
         for name, value in result.items():
             sets.append(f"#{name} = :{name}")
@@ -314,10 +391,110 @@ class Documents:
             self.table,
             {"document_id": document_id},
             "SET " + ", ".join(sets) + ("" if failure else " REMOVE #error, #problem"),
-            when="#open = :zero AND #sealed = :yes AND #status IN (:queued, :combining, :held)",
+            when=f"#stage = :stage AND {ALL_SETTLED}",
             values=values,
         )
         return dynamo.write(self.client, request)
+
+    # reconcile
+
+    def stuck(self, row: Row, failure: Failure) -> Written:
+        """Say of a document that nothing moves it any more. Not done: something has happened to it."""
+        request = dynamo.update(
+            self.table,
+            {"document_id": row["document_id"]},
+            "SET #error = :error, #problem = :problem, #status = :status",
+            when="#status = :was AND #stage = :stage AND #open = :open",
+            values={
+                "error": _error(failure),
+                "problem": problem(row["pipeline"], failure.code),
+                # A held document would go on when its reason has passed, and this one cannot.
+                "status": DocumentStatus.COMBINING if row["stage"] else DocumentStatus.QUEUED,
+                "was": row["status"],
+                "stage": row["stage"],
+                "open": row["open"],
+            },
+        )
+        return dynamo.write(self.client, request)
+
+    def unstuck(self, document_id: str) -> Written:
+        """Take back what `stuck` has said."""
+        request = dynamo.update(
+            self.table,
+            {"document_id": document_id},
+            "REMOVE #error, #problem",
+            when="#error.#code = :stuck",
+            values={"stuck": Code.STUCK},
+        )
+        return dynamo.write(self.client, request)
+
+    # people
+
+    def review(
+        self,
+        document_id: str,
+        status: DocumentStatus,
+        *,
+        pipeline: str,
+        finished_at: str,
+        review: Mapping[str, Any],
+        result: Mapping[str, Any],
+        failure: Failure | None,
+    ) -> Written:
+        """End a document as the person has decided who looked at it. Not done: it waits for nobody."""
+        values: Row = {
+            "status": status,
+            "finished": finished_at,
+            "review": dict(review),
+            "held": DocumentStatus.HELD,
+            "needed": Code.REVIEW_NEEDED,
+        }
+        sets = ["#status = :status", "#finished_at = :finished", "#review = :review"]
+        for name, value in result.items():
+            sets.append(f"#{name} = :{name}")
+            values[name] = value
+        if failure:
+            sets += ["#error = :error", "#problem = :problem"]
+            values |= {"error": _error(failure), "problem": problem(pipeline, failure.code)}
+        request = dynamo.update(
+            self.table,
+            {"document_id": document_id},
+            "SET " + ", ".join(sets) + ("" if failure else " REMOVE #error, #problem"),
+            when="#status = :held AND #error.#code = :needed",
+            values=values,
+        )
+        return dynamo.write(self.client, request)
+
+    def cancel(self, document_id: str, pipeline: str, *, finished_at: str, failure: Failure) -> Written:
+        """End a held document that has no record yet. Not done: it has begun, or has ended."""
+        request = dynamo.update(
+            self.table,
+            {"document_id": document_id},
+            "SET #status = :cancelled, #sealed = :yes, #finished_at = :finished, #error = :error, "
+            "#problem = :problem",
+            when="#status = :held AND #records = :none",
+            values={
+                "cancelled": DocumentStatus.CANCELLED,
+                "held": DocumentStatus.HELD,
+                "none": 0,
+                "yes": True,
+                "finished": finished_at,
+                "error": _error(failure),
+                "problem": problem(pipeline, failure.code),
+            },
+        )
+        return dynamo.write(self.client, request)
+
+
+def _settled_values() -> Row:
+    return {
+        "zero": 0,
+        "yes": True,
+        "queued": DocumentStatus.QUEUED,
+        "combining": DocumentStatus.COMBINING,
+        "held": DocumentStatus.HELD,
+        "needed": Code.REVIEW_NEEDED,
+    }
 
 
 def settled(row: Row | None) -> bool:

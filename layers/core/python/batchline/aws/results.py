@@ -53,6 +53,9 @@ class Results:
         """Write rows; the same row twice is the same row."""
         dynamo.put_many(self.client, self.table, rows)
 
-    def of(self, document_id: str) -> Iterator[Row]:
-        """Yield a document's results in the order of its records."""
-        return dynamo.query(self.client, self.table, "#document_id = :id", {"id": document_id})
+    def of(self, document_id: str, stage: str = "") -> Iterator[Row]:
+        """Yield a document's results, of all stages or of one, in the order of its records."""
+        condition, values = "#document_id = :id", {"id": document_id}
+        if stage:
+            condition, values = f"{condition} AND begins_with(#record, :stage)", values | {"stage": stage}
+        return dynamo.query(self.client, self.table, condition, values)

@@ -34,7 +34,7 @@ class Shards:
 
     control: Control
     work: Work
-    _known_lanes: set[str] = field(default_factory=set)
+    _known_lanes: set[tuple[str, str]] = field(default_factory=set)
 
     def write(
         self,
@@ -87,7 +87,16 @@ class Shards:
 
         Raises dynamo.Cancelled: position 0 is the pending row, then the owners in their order.
         """
-        if shard.lane not in self._known_lanes:
-            self.control.know_lane(shard.lane, shard.created_at)
-            self._known_lanes.add(shard.lane)
+        self._know_lane(shard)
         dynamo.transact(self.control.client, [self.control.pend(shard), *owners])
+
+    def register_all(self, shards: Sequence[Shard], owner: Row) -> None:
+        """Register shards with their owner's write in one transaction. Raises dynamo.Cancelled."""
+        for one in shards:
+            self._know_lane(one)
+        dynamo.transact(self.control.client, [owner, *(self.control.pend(one) for one in shards)])
+
+    def _know_lane(self, shard: Shard) -> None:
+        if (known := (shard.lane, shard.pipeline)) not in self._known_lanes:
+            self.control.know_lane(*known)
+            self._known_lanes.add(known)
