@@ -111,7 +111,7 @@ class Account(Frozen):
             raise _unusable(error) from error
         for name, quotas in found.models.items():
             try:
-                Limits(**_quotas(name.removeprefix(CROSS_REGION).removeprefix(GLOBAL)) | quotas)
+                Limits(**_quotas(name.removeprefix(CROSS_REGION).removeprefix(GLOBAL)) | dict(quotas))
             except ValidationError as error:
                 raise _unusable(error, "models", name) from error
         return found
@@ -172,7 +172,8 @@ def limits(model_id: str) -> Limits:
     """Look up a model's quotas, as far as the account says otherwise those of the account."""
     base = base_id(model_id)
     own = _account[0].models
-    return Limits(**_quotas(base) | own.get(base, {}) | own.get(_scope(model_id) + base, {}))
+    changed = dict(own.get(base, {})) | dict(own.get(_scope(model_id) + base, {}))
+    return Limits(**_quotas(base) | changed)
 
 
 def _scope(model_id: str) -> str:
