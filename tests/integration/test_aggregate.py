@@ -185,3 +185,130 @@ def test_an_end_whose_reply_was_lost_is_published(world: World) -> None:
     world.calls.watch = once_more
     says(world, "Good.")
     assert len(world.events()) == 1
+
+
+# a reduce prompt
+
+
+def merged(_record_id: str, body: dict[str, Any]) -> Say:
+    """Answer rows with their number, and a request to merge with what is to be merged."""
+    asked = prompt_of(body)
+    return Say(asked.removeprefix("Merge: ") if asked.startswith("Merge") else asked.replace("row ", ""))
+
+
+def test_a_reduce_prompt_makes_one_answer_of_many(world: World) -> None:
+    ready(world, max_wait="0s", combine={"prompt": "Merge: {{ parts | join('+') }}", "max_tokens": 50})
+    world.bedrock.answer = merged
+    upload(world, 3)
+    row = end(world)
+    assert (row["status"], row["result"], row["stage"]) == ("COMPLETED", "0+1+2", 1)
+    assert (row["records"], row["succeeded"], row["open"]) == (4, 4, 0)
+    assert [one["record"] for one in world.results(row["document_id"])] == [
+        "m0000000",
+        "m0000001",
+        "m0000002",
+        "r0000000",
+    ]
+    assert len(world.events()) == 1
+
+
+def test_answers_that_do_not_fit_are_reduced_in_stages(world: World) -> None:
+    """Four answers of about 14,000 tokens each, two of which fit into 32,000, then two short ones."""
+    step = {"prompt": "Merge: {{ parts | map('truncate', 5, true, '') | join('+') }}{{ text }}"}
+    ready(world, max_wait="0s", combine=step | {"model": "mistral.mistral-small-2402-v1:0"})
+
+    def answer(_record_id: str, body: dict[str, Any]) -> Say:
+        asked = prompt_of(body)
+        if asked.startswith("Merge"):
+            return Say(asked.removeprefix("Merge: ").split("word")[0])
+        return Say(asked.replace("row ", "") + "word " * 12_000)
+
+    world.bedrock.answer = answer
+    upload(world, 4)
+    row = end(world)
+    assert (row["status"], row["stage"], row["records"]) == ("COMPLETED", 2, 4 + 2 + 1)
+    assert [one["record"] for one in world.results(row["document_id"])][4:] == [
+        "r0000000",
+        "r0000001",
+        "s0000000",
+    ]
+
+
+def test_a_reduce_prompt_leaves_out_what_has_no_answer(world: World) -> None:
+    ready(world, max_wait="0s", attempts=1, combine={"prompt": "Merge: {{ parts | join('+') }}"})
+    world.bedrock.answer = lambda record_id, body: (
+        Say(stop="content_filtered") if prompt_of(body) == "row 1" else merged(record_id, body)
+    )
+    upload(world, 3)
+    row = end(world)
+    assert (row["status"], row["result"]) == ("PARTIAL", "0+2")
+    assert "1 of 4 records have no answer: ANSWER_BLOCKED 1" in row["error"]["message"]
+
+
+def test_a_reduce_prompt_that_fails_keeps_the_answers_to_the_parts(world: World) -> None:
+    ready(world, max_wait="0s", attempts=1, combine={"prompt": "Merge: {{ text }}"})
+    world.bedrock.answer = lambda record_id, body: (
+        Say(stop="content_filtered") if prompt_of(body).startswith("Merge") else merged(record_id, body)
+    )
+    upload(world, 2)
+    row = end(world)
+    assert (row["status"], row["error"]["code"]) == ("FAILED", "RECORDS_FAILED")
+    assert "result" not in row
+    assert [one.get("output") for one in world.results(row["document_id"])] == ["0", "1", None]
+
+
+def test_no_answer_at_all_is_not_reduced(world: World) -> None:
+    ready(world, max_wait="0s", attempts=1, combine={"prompt": "Merge: {{ text }}"})
+    world.bedrock.answer = lambda _id, _body: Say(" ")
+    upload(world, 2)
+    row = end(world)
+    assert (row["status"], row["stage"], row["records"]) == ("FAILED", 0, 2)
+
+
+def test_a_reduce_prompt_that_cannot_be_rendered_fails_the_document(world: World) -> None:
+    ready(world, max_wait="0s", combine={"prompt": "{{ parts }}{{ document.nmae }}"})
+    upload(world, 2)
+    row = end(world)
+    assert (row["status"], row["error"]["code"]) == ("FAILED", "PROMPT_FAILED")
+    assert (row["succeeded"], row["stage"]) == (2, 0)
+
+
+# tables
+
+
+def test_a_table_comes_back_with_a_line_per_row(world: World) -> None:
+    ready(world, max_wait="0s", attempts=1, combine="jsonl")
+    world.bedrock.answer = lambda _id, body: (
+        Say(stop="content_filtered") if prompt_of(body) == "row 1" else Say(prompt_of(body))
+    )
+    upload(world, 120)
+    row = end(world)
+    assert row["table_key"] == f"results/rows/{row['document_id']}.jsonl"
+    lines = [json.loads(line) for line in world.object(row["table_key"]).splitlines()]
+    assert [one["row"] for one in lines] == list(range(120))
+    assert [one.get("output") for one in lines[:3]] == ["row 0", None, "row 2"]
+    assert lines[1]["error"]["code"] == "ANSWER_BLOCKED"
+    assert result_file(world)["result"] == {"table": row["table_key"]}
+    assert "result" not in row
+
+
+# reviews
+
+
+def test_an_unsure_document_waits_for_a_person(world: World) -> None:
+    output = {"schema": {"type": "object", "properties": {"sure": {}}}}
+    row = says(
+        world,
+        '{"sure": 0.2}',
+        attempts=1,
+        output=output | {"confidence": {"field": "sure", "at_least": 0.8}},
+        review={"when": "confidence"},
+    )
+    assert (row["status"], row["error"]["code"]) == ("HELD", "REVIEW_NEEDED")
+    assert row["problem"] == "rows#REVIEW_NEEDED"
+    assert row["result"] == {"sure": Decimal("0.2")}
+    world.send("DocumentsQueue", {"document_id": row["document_id"]})
+    world.deliver_all()
+    assert world.document() == row
+    assert [kind for kind, _ in world.events()] == ["Document Held", "Document Held"]
+    assert world.events()[0][1]["code"] == "REVIEW_NEEDED"
