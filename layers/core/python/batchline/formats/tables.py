@@ -1,7 +1,7 @@
 """Rows as text, for pipelines that take a table as a document."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from batchline.errors import Code, Refused
@@ -32,3 +32,14 @@ def cell(value: object) -> str:
 def bad_row(line: int, what: str) -> Refused:
     """Refuse a table for one line of it."""
     return Refused(Code.ROWS_INVALID, f"Line {line} {what}. Correct it and upload the file again.")
+
+
+def markdown(rows: Sequence[Sequence[str]]) -> str:
+    """Write rows as a Markdown table, the first one as its head; short rows are filled up."""
+    columns = max(map(len, rows))
+    written = [_row([*row, *[""] * (columns - len(row))]) for row in rows]
+    return "\n".join([written[0], "|" + " --- |" * columns, *written[1:]])
+
+
+def _row(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(" ".join(one.split()).replace("|", "\\|") for one in cells) + " |"
