@@ -49,20 +49,20 @@ def parse(file: BinaryIO, *, rows: bool) -> Iterator[Section | Mapping[str, Any]
 
 
 def _lines(sheet: calamine.CalamineSheet) -> Iterator[list[str]]:
-    """Yield the rows that hold something, from the first column that does."""
-    left = (sheet.start or (0, 0))[1]
+    """Yield the rows that hold something; calamine begins at the first column that does."""
     for cells in sheet.iter_rows():
-        texts = [_written(cell) for cell in cells[left:]]
+        texts = [_written(cell) for cell in cells]
         if any(texts):
             yield texts
 
 
 def _sections(name: str, sheet: Iterator[list[str]]) -> Iterator[Section]:
-    for number, cells in enumerate(sheet):
-        if number == 0:
-            yield Section(f"# {name}\n\n" + row(cells) + rule(len(cells)), None, (name,))
-        else:
-            yield Section(row(cells), None, (name,))
+    header = next(sheet, None)
+    if header is None:
+        return
+    yield Section(f"# {name}\n\n" + row(header) + rule(len(header)), None, (name,))
+    for cells in sheet:
+        yield Section(row(cells), None, (name,))
     yield Section("\n", None, (name,))
 
 

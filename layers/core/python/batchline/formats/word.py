@@ -105,16 +105,21 @@ class _Body:
         self._tables = 0
         self._rows = 0
         self._listed = False
+        self._dropped = 0
 
     def sections(self, events: Iterator[tuple[str, Element]]) -> Iterator[Section]:
         for event, element in events:
             tag = local(element)
+            if tag in DROPPED:
+                self._dropped += 1 if event == "start" else -1
             if tag == "tbl":
                 yield from self._table(event)
             if event == "start":
                 continue
             if tag in DROPPED:
                 element.clear()
+            elif self._dropped:
+                continue
             elif tag == "tr" and self._tables == 1:
                 yield self._section(self._row(element))
                 _forget(element)
