@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import Annotated, Any, Final, Literal, Self, override
 
@@ -29,7 +29,7 @@ from pydantic import (
 from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
-from batchline import catalog
+from batchline import catalog, structured
 from batchline.errors import Code, Refused
 from batchline.ids import MAX_ATTEMPTS
 from batchline.models import Frozen
@@ -169,7 +169,29 @@ class Output(_Part):
             message = f"not a JSON Schema: {error.message} at {error.json_path}"
             raise ValueError(message) from error
         _refuse_references(schema)
+        try:
+            structured.Schema(schema)
+        except structured.NotASchema as error:
+            message = f"not a JSON Schema: {error}"
+            raise ValueError(message) from error
         return schema
+
+    @cached_property
+    def reader(self) -> structured.Schema:
+        """What reads answers and holds them against the schema."""
+        return structured.Schema(self.json_schema)
+
+    def is_sure(self, answer: Any) -> bool:
+        """Tell whether an answer is as sure as the pipeline asks for.
+
+        An answer that leaves the number out, or has something else in its place, is not.
+        """
+        if self.confidence is None:
+            return True
+        said = answer.get(self.confidence.field) if isinstance(answer, Mapping) else None
+        if isinstance(said, bool) or not isinstance(said, int | float | Decimal):
+            return False
+        return said >= self.confidence.at_least
 
     @model_validator(mode="after")
     def _confidence_is_in_the_schema(self) -> Self:
