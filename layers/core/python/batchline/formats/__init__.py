@@ -1,14 +1,13 @@
 """What an upload is and what can be read in it. The content decides first, the name second."""
 
 import importlib
-import io
 from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO, Final, Protocol, cast
 
 from batchline.errors import Code, Refused
 from batchline.formats.content import Archive, Content, Image, Member, Scan, Section, Table, Text
 from batchline.formats.detection import HEAD_BYTES, Format, detect
-from batchline.formats.encoding import read_exactly
+from batchline.formats.streams import read_exactly, rewound
 
 __all__ = [
     "Archive",
@@ -79,7 +78,7 @@ def read(stream: BinaryIO, name: str, *, size: int, rows: bool) -> Content:
     if kind not in READERS:
         raise Refused(Code.FORMAT_UNSUPPORTED, f"The file is {kind}, which is not read yet. Convert it.")
     reader = cast("Reader", importlib.import_module(f"{__name__}.{READERS[kind]}"))
-    content = reader.read(_rewound(stream, head), name, size=size, rows=rows)
+    content = reader.read(rewound(stream, head), name, size=size, rows=rows)
     match content:
         case Text(sections):
             return Text(_not_blank(sections))
@@ -87,36 +86,6 @@ def read(stream: BinaryIO, name: str, *, size: int, rows: bool) -> Content:
             return Table(_not_empty(found))
         case _:
             return content
-
-
-class _Rewound(io.RawIOBase):
-    """A stream whose first bytes were read already."""
-
-    def __init__(self, head: bytes, rest: BinaryIO) -> None:
-        self._head = memoryview(head)
-        self._rest = rest
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1, /) -> bytes:
-        if not self._head:
-            return self._rest.read(size)
-        if size < 0:
-            return self.readall()
-        part, self._head = self._head[:size], self._head[size:]
-        return bytes(part)
-
-    def readall(self) -> bytes:
-        part, self._head = self._head, self._head[:0]
-        return bytes(part) + self._rest.read()
-
-
-def _rewound(stream: BinaryIO, head: bytes) -> BinaryIO:
-    if stream.seekable():
-        stream.seek(0)
-        return stream
-    return cast("BinaryIO", _Rewound(head, stream))
 
 
 def _not_blank(sections: Iterator[Section]) -> Iterator[Section]:
