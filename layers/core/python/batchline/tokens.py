@@ -12,8 +12,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from types import MappingProxyType
 from typing import Final, NamedTuple
+
+from pydantic import Field
 
 from batchline import catalog, tokenizers
 from batchline.models import Frozen
@@ -83,7 +84,7 @@ class Family(Frozen):
     weights: Mapping[str, float]
     tokenizer: str | None = None
     scale: float = 1
-    corrections: Mapping[str, float] = MappingProxyType({})
+    corrections: Mapping[str, float] = Field(default_factory=dict)
     basis: str = ""
 
 
