@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from batchline import pipelines
 from batchline.aws.control import Control
 from batchline.aws.objects import Work
+from batchline.ids import MAP
 from batchline.pipelines import Pipeline
 
 
@@ -24,6 +25,15 @@ class Pipelines:
         if (name, version) not in self._read:
             self._read[name, version] = pipelines.load(self.work.get_pipeline(name, version))
         return self._read[name, version]
+
+    def asking(self, name: str, version: str, stage: str) -> Pipeline:
+        """Read a version as it asks for the records of a stage."""
+        known = (name, f"{version} {stage}")
+        if known not in self._read:
+            pipeline = self.get(name, version)
+            reducing = None if stage == MAP else pipeline.reducing
+            self._read[known] = reducing or pipeline
+        return self._read[known]
 
     def publish(self, name: str, pipeline: Pipeline, *, sequencer: str, at: str) -> bool:
         """Keep a version and put it in force. False: a later upload is in force already."""
