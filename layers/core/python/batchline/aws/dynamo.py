@@ -186,14 +186,22 @@ def query(
 
 
 def scan(
-    client: "DynamoDBClient", table: str, condition: str, values: Mapping[str, Any], *, index: str
+    client: "DynamoDBClient",
+    table: str,
+    condition: str = "",
+    values: Mapping[str, Any] | None = None,
+    *,
+    index: str | None = None,
 ) -> Iterator[Row]:
-    """Yield the items of a whole index that meet a condition, in no order. All of it is read and paid."""
+    """Yield the items of a whole table or index that meet a condition, in no order.
+
+    All of it is read and paid. A table is read consistently, an index as far as it has come.
+    """
     request: Row = {
         "TableName": table,
-        "IndexName": index,
-        "FilterExpression": condition,
-        **_expressions(condition, when="", values=values),
+        **({"IndexName": index} if index else {"ConsistentRead": True}),
+        **({"FilterExpression": condition} if condition else {}),
+        **_expressions(condition, when="", values=values or {}),
     }
     for page in client.get_paginator("scan").paginate(**request):
         yield from map(from_item, page["Items"])

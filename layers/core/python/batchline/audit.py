@@ -1,0 +1,166 @@
+"""Audit: what must hold between the tables, recomputed from values alone.
+
+The rules are those of docs/architecture.md. What is still on its way may be ahead in one table and
+behind in another, but only in the direction that each rule names.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from batchline.cancel import documents_of
+from batchline.models import Charge, DocumentStatus, Engine, JobStatus, Range, Shard, Usage
+
+type Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """Something that must hold and does not: of what, and in one sentence what is wrong."""
+
+    subject: str
+    message: str
+
+
+@dataclass(slots=True)
+class Open:
+    """The records that wait in shards or are in jobs which have not counted them, by document."""
+
+    records: dict[str, Counter[str]] = field(default_factory=dict)
+
+    def add(self, shard: Shard, *, but: Iterable[str] = ()) -> None:
+        """Add a shard's records, but those of documents that have counted them already."""
+        left_out = set(but)
+        for text in shard.ranges:
+            part = Range.parse(text)
+            if part.document_id not in left_out:
+                found = self.records.setdefault(part.document_id, Counter())
+                found.update(f"{part.stage}{part.first + n:07d}" for n in range(part.count))
+
+    def of(self, document_id: str) -> Counter[str]:
+        return self.records.get(document_id, Counter())
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """What the results table holds of a document."""
+
+    succeeded: int
+    failed: int
+    records: frozenset[str]
+
+    @classmethod
+    def of(cls, rows: Iterable[Row]) -> "Results":
+        found = {row["record"]: "error" in row for row in rows}
+        failed = sum(found.values())
+        return cls(len(found) - failed, failed, frozenset(found))
+
+
+def document(
+    row: Row, *, waiting: Counter[str], results: Results, ledger: Iterable[Row], whole: bool
+) -> Iterator[Violation]:
+    """Check a document: its counts, its results and its ledger. `whole`: its result's file is there."""
+    subject = f"document {row['document_id']}"
+    status = DocumentStatus(row["status"])
+    counted = row["succeeded"] + row["failed"] + row["open"]
+    if row["records"] != counted:
+        yield Violation(
+            subject,
+            f"{row['records']} records, but {row['succeeded']} succeeded + {row['failed']} failed + "
+            f"{row['open']} open are {counted}",
+        )
+    if row["open"] != len(waiting):
+        yield Violation(subject, f"{row['open']} records are open, but {len(waiting)} are on their way")
+    twice = sorted(name for name, count in waiting.items() if count > 1)
+    if twice:
+        yield Violation(subject, f"records are on their way twice: {', '.join(twice[:5])}")
+    if both := sorted(results.records.intersection(waiting)):
+        yield Violation(subject, f"records are on their way and have results: {', '.join(both[:5])}")
+    if status.terminal and not row["sealed"]:
+        yield Violation(subject, f"is {status}, but more records may come")
+    if status.terminal and row["open"]:
+        yield Violation(subject, f"is {status} with {row['open']} open records")
+    if status is DocumentStatus.HELD and not row.get("error", {}).get("message"):
+        yield Violation(subject, "is HELD without a reason")
+    if status.terminal and row["records"] and not whole:
+        yield Violation(subject, f"is {status}, but its result {row.get('result_key')} is not there")
+    settled = (row["succeeded"], row["failed"])
+    found = (results.succeeded, results.failed)
+    # A result may be there before its job has counted it, never the other way round.
+    if found != settled if status.terminal else sum(found) < sum(settled):
+        yield Violation(
+            subject,
+            f"{settled[0]} records succeeded and {settled[1]} failed, but of its results "
+            f"{found[0]} did and {found[1]} failed",
+        )
+    yield from _booked(subject, row, [one for one in ledger if one["entry"] in row.get("applied", ())])
+
+
+def job(row: Row, *, total: Row | None, shares: Iterable[Row], days: Iterable[Row]) -> Iterator[Violation]:
+    """Check a closed job: its counts, and its ledger against the manifest."""
+    subject = f"job {row['job_id']}"
+    counts = row["counts"]
+    settled = counts["succeeded"] + counts["failed"] + counts["retried"]
+    if settled != row["records"]:
+        yield Violation(subject, f"had {row['records']} records, but accounts for {settled}")
+    if total is None:
+        yield Violation(subject, "is closed, but has no total in the ledger")
+        return
+    yield from _booked(subject, total, list(shares), "documents")
+    yield from _booked(subject, total, list(days), "days")
+    yield from _booked(subject, row, [total], "total")
+    if total["verified"]:
+        counted = Usage(int(total["manifest_input_tokens"]), int(total["manifest_output_tokens"]))
+        if counted != usage(total):
+            yield Violation(
+                subject,
+                f"its manifest counts {counted.input_tokens} tokens in and {counted.output_tokens} out, but "
+                f"{total['input_tokens']} and {total['output_tokens']} are booked",
+            )
+
+
+def slots(base_model: str, holders: Iterable[str], jobs: Mapping[str, Row | None]) -> Iterator[Violation]:
+    """Check that slots are held by jobs that run or are about to."""
+    for name in sorted(holders):
+        row = jobs.get(name)
+        if row is None or row["status"] == JobStatus.CLOSED or row["engine"] != Engine.BATCH:
+            state = f"is {row['status']} on {row['engine']}" if row else "does not exist"
+            yield Violation(f"slots of {base_model}", f"job {name} holds one, but {state}")
+
+
+def budget(name: str, committed: Decimal, jobs: Iterable[Decimal]) -> Iterator[Violation]:
+    """Check that a budget has committed what open jobs have reserved and closed ones have spent."""
+    expected = sum(jobs, Decimal(0))
+    if committed != expected:
+        yield Violation(f"budget {name}", f"{committed} USD are committed, but its jobs come to {expected}")
+
+
+def usage(row: Row) -> Usage:
+    return Usage(int(row["input_tokens"]), int(row["output_tokens"]))
+
+
+def charge(row: Row) -> Charge:
+    return Charge(Decimal(row["cost_usd"]), Decimal(row["saved_usd"]))
+
+
+def _booked(subject: str, row: Row, entries: list[Row], where: str = "ledger") -> Iterator[Violation]:
+    tokens, money = sum(map(usage, entries), Usage()), sum(map(charge, entries), Charge())
+    if tokens != usage(row):
+        yield Violation(
+            subject,
+            f"has {row['input_tokens']} tokens in and {row['output_tokens']} out, but in its {where} are "
+            f"{tokens.input_tokens} and {tokens.output_tokens}",
+        )
+    if money != charge(row):
+        yield Violation(
+            subject,
+            f"cost {row['cost_usd']} and saved {row['saved_usd']} USD, but in its {where} are "
+            f"{money.cost_usd} and {money.saved_usd}",
+        )
+
+
+def touched(shards: Iterable[Shard]) -> set[str]:
+    """Name the documents whose records shards hold."""
+    return {name for one in shards for name in documents_of(one)}
