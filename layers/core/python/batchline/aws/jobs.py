@@ -229,12 +229,20 @@ class Jobs:
         )
         return dynamo.write(self.client, request).done
 
-    def part_done(self, job_id: str, part: int) -> None:
-        """Remember that a part of the job's output has been read. Repeating it changes nothing."""
+    def part_done(self, job_id: str, part: int) -> Row | None:
+        """Remember that a part of the job's output has been read, and return the row after it.
+
+        Repeating it changes nothing. None: the job is beyond collecting.
+        """
         request = dynamo.update(
-            self.table, {"job_id": job_id}, "ADD #parts_done :part", values={"part": {str(part)}}
+            self.table,
+            {"job_id": job_id},
+            "ADD #parts_done :part",
+            when="#status = :collecting",
+            values={"part": {str(part)}, "collecting": JobStatus.COLLECTING},
         )
-        dynamo.write(self.client, request)
+        written = dynamo.write(self.client, request)
+        return written.row if written.done else None
 
     def register_retry(self, job_id: str, *, cursor: int) -> Row:
         """Count one more retry shard of a job; joins the shard's transaction."""

@@ -6,7 +6,8 @@
     jobs/<job_id>/input/<build>/<n>.jsonl  its input, as Bedrock reads it: the files of the last build
     jobs/<job_id>/checkpoints/<n>.jsonl    answers of an on-demand job, as they come
     jobs/<job_id>/output/<id>/             its output, as Bedrock writes it
-    jobs/<job_id>/parts/<n>.jsonl          what collect has read of it
+    jobs/<job_id>/parts/<n>                what collect has read of it
+    jobs/<job_id>/parts/cancels-<n>.json   what was cancelled when the job was closed
     results/<pipeline>/<document_id>.json  the result of a document
 
 Keys under jobs/ stay inside the pattern that Bedrock allows, whatever the upload was called.
@@ -22,6 +23,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, override
 
+import msgspec
 import orjson
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
@@ -200,8 +202,13 @@ class Work:
         """Write down of which shards a job is made."""
         self.put_json(plan_key(job_id), {"shards": [one.model_dump(mode="json") for one in shards]})
 
+    def plan(self, job_id: str) -> Iterator[Shard]:
+        """Yield the shards of a job; all ranges of a large one at once would take hundreds of megabytes."""
+        stored = msgspec.json.decode(self.get(plan_key(job_id)), type=_Plan)
+        return (Shard.model_validate_json(bytes(one)) for one in stored.shards)
+
     def get_plan(self, job_id: str) -> list[Shard]:
-        return [Shard.model_validate(one) for one in self.get_json(plan_key(job_id))["shards"]]
+        return list(self.plan(job_id))
 
     # pipelines
 
@@ -218,6 +225,12 @@ class Work:
         # orjson writes no integer beyond 64 bits, and a model may answer with one.
         self.put(key, json.dumps(value, ensure_ascii=False, indent=2, default=float).encode())
         return key
+
+
+class _Plan(msgspec.Struct):
+    """A plan.json of which every shard is read in its turn."""
+
+    shards: list[msgspec.Raw]
 
 
 def shard_key(shard_id: str) -> str:
@@ -242,7 +255,11 @@ def checkpoint_prefix(job_id: str) -> str:
 
 
 def part_key(job_id: str, part: int) -> str:
-    return f"jobs/{job_id}/parts/{part:05d}.jsonl"
+    return f"jobs/{job_id}/parts/{part:05d}"
+
+
+def cancels_key(job_id: str, owner: str) -> str:
+    return f"jobs/{job_id}/parts/cancels-{owner}.json"
 
 
 def _pipeline_key(name: str, version: str) -> str:
