@@ -102,7 +102,7 @@ def test_the_samples_are_valid(path: Path) -> None:
         ("inference:\n  temperature: 1.5", 4, "inference.temperature: input should be less than"),
         ("inference: {temperature: .nan}", 3, "inference.temperature: input should be a valid number"),
         ("inference: {stop_sequences: [a, b, c, d, e]}", 3, "inference.stop_sequences: tuple should have"),
-        ("inference:\n  max_tokens: 5001", 4, "inference.max_tokens is 5001, but amazon.nova-lite-v1:0"),
+        ("inference:\n  max_tokens: 10001", 4, "inference.max_tokens is 10001, but amazon.nova-lite-v1:0"),
         ("max_wait: 2 days", 3, "max_wait: write a duration like 30s, 2m or 1h"),
         ("max_wait: 1.5h", 3, "max_wait: write a duration like 30s, 2m or 1h"),
         ("max_wait: 169h", 3, "max_wait: input should be less than or equal to 604800"),

@@ -29,7 +29,7 @@ from pydantic import (
 from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
-from batchline import catalog, structured
+from batchline import catalog, parameters, structured
 from batchline.errors import Code, Refused
 from batchline.ids import MAX_ATTEMPTS
 from batchline.models import Frozen
@@ -237,12 +237,13 @@ def _references(schema: object) -> Iterator[str]:
 
 
 class Inference(_Part):
-    """Parameters of the model, named as Bedrock names them."""
+    """Parameters of the model, named as Bedrock names them; `dimensions` is the length of a vector."""
 
     max_tokens: int = Field(default=1024, ge=1)
     temperature: float | None = Field(default=None, ge=0, le=1)
     top_p: float | None = Field(default=None, ge=0, le=1)
     stop_sequences: tuple[str, ...] = Field(default=(), max_length=4)
+    dimensions: int | None = Field(default=None, ge=1)
 
 
 class Budget(_Part):
@@ -387,12 +388,9 @@ class Pipeline(_Part):
             message = f"combine: {self.combine} writes a row per input row, which needs `chunk: {{by: row}}`"
             raise _Misfit(message, "combine")
         for known in map(catalog.model, self.models):
-            if self.inference.max_tokens > known.max_output and known.known:
-                message = (
-                    f"inference.max_tokens is {self.inference.max_tokens}, but {known.base_id} answers "
-                    f"at most {known.max_output} tokens"
-                )
-                raise _Misfit(message, "inference", "max_tokens")
+            if wrong := parameters.misfit(known, self._given(known)):
+                raise _Misfit(wrong.message, "inference", wrong.key)
+            self._fit_an_embedding(known)
             if self.too_few == "flex" and not known.flex:
                 message = f"too_few: flex needs a model with the flex tier; {known.base_id} has none"
                 raise _Misfit(message, "too_few")
@@ -425,6 +423,31 @@ class Pipeline(_Part):
                 "inference": self.inference.model_copy(update=asked),
             }
         )
+
+    def _given(self, model: catalog.Model) -> dict[str, Any]:
+        """Say which parameters a model is sent. Those that chat are always told how long an answer may be."""
+        given = self.inference.model_dump(exclude_unset=True, exclude_none=True)
+        return given if model.embeds else given | {"max_tokens": self.inference.max_tokens}
+
+    def _fit_an_embedding(self, model: catalog.Model) -> None:
+        """Raise _Misfit for what has no meaning where the answer is a vector."""
+        if not model.embeds:
+            return
+        what = f"{model.base_id} answers with a vector"
+        for key in ("system", "output", "review"):
+            if getattr(self, key) is not None:
+                raise _Misfit(f"{what} and takes no {key}: leave it out", key)
+        if self.combine not in {"list", "jsonl"}:
+            message = f"{what}, and vectors are not put together as text: write `combine: list`"
+            raise _Misfit(message, "combine" if "combine" in self.model_fields_set else "model")
+        if len(self.models) > 1:
+            message = f"{what}, and vectors of different models cannot be compared: name one model"
+            raise _Misfit(message, "model")
+
+    @property
+    def answer_tokens(self) -> int:
+        """The most tokens of an answer; a vector has none."""
+        return 0 if catalog.model(self.model).embeds else self.inference.max_tokens
 
     @property
     def schema_text(self) -> str | None:
