@@ -51,7 +51,10 @@ def test_a_job_is_opened_with_its_slot_and_its_reservation(world: World) -> None
         "input_tokens": 1680,
         "output_tokens": 12000,
         "cost_usd": Decimal("0.00149544"),
+        "on_demand_usd": Decimal("0.00299088"),
+        "price_basis": "list",
     }
+    assert row["why"] == "its oldest record has waited long enough; 120 records"
     assert row["pipelines"] == {"rows": Decimal("0.00149544")}
     (slot,) = world.control("slots#")
     assert (slot["pk"], slot["holders"]) == (f"slots#{BASE}", {job_id})

@@ -11,14 +11,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from operator import attrgetter
 from typing import Any
 from urllib.parse import quote_plus
 
-from batchline import ids, settings
+from batchline import chunk, ids, settings
 from batchline.aws import clients, dynamo
 from batchline.aws.aggregate import Aggregator
 from batchline.aws.bedrock import Bedrock
-from batchline.aws.chunk import Chunker, uploads
+from batchline.aws.chunk import Chunker
 from batchline.aws.collect import Collector
 from batchline.aws.invoke import Invoker
 from batchline.aws.pack import Packed, Packer
@@ -47,6 +48,7 @@ STAGES = {
     "DocumentsQueue": "aggregate",
 }
 RUN_TIME = timedelta(seconds=900)
+PACK_TIME = timedelta(seconds=100)
 
 type Row = dict[str, Any]
 
@@ -149,12 +151,15 @@ class World:
         return Aggregator.connect(self.environment(settings.Aggregate), self.clock)
 
     def reconciler(self) -> Reconciler:
-        return Reconciler.connect(self.environment(settings.Reconcile), self.clock)
+        made = Reconciler.connect(self.environment(settings.Reconcile), self.clock)
+        return replace(made, bedrock=Bedrock(self.bedrock))
 
     # running stages
 
     def pack(self, *, hop: int = 0) -> Packed:
-        return self._run("pack", lambda: self.packer().run(self.owner(), hop=hop), Packed())
+        return self._run(
+            "pack", lambda: self.packer().run(self.owner(), until=self.clock() + PACK_TIME, hop=hop), Packed()
+        )
 
     def reconcile(self) -> Reconciled:
         return self._run("reconcile", lambda: self.reconciler().run(), Reconciled())
@@ -207,15 +212,13 @@ class World:
         """Do as the handler of chunk does: one by one, then flush for all."""
         everything = {one.id for one in messages}
         chunker = self.chunker()
+        ordered = chunk.in_turn(messages, name=attrgetter("id"), receives=attrgetter("receives"))
 
         def take() -> set[str]:
             failed = set()
-            for one in messages:
+            for one in ordered:
                 try:
-                    if "document_id" in one.body:
-                        chunker.go_on(one.body["document_id"])
-                    for upload in uploads(one.body):
-                        chunker.accept(upload)
+                    chunker.take(one.body, until=self.clock() + RUN_TIME, receives=one.receives)
                 except Exception as error:
                     if self.fatal:
                         raise

@@ -1,10 +1,10 @@
 """The control table: pending shards, lanes, slots, leases, budgets and current pipelines."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from batchline.aws import dynamo
 from batchline.aws.dynamo import Row, Written
@@ -21,6 +21,7 @@ SEQUENCER_LENGTH = 64
 # So many jobs of a lane without a success, one after the other, and no more are opened.
 PAUSED_AFTER: Final = 2
 CANCELS: Final = "cancels"
+BOOKMARKS: Final = "bookmarks"
 # By then every record that was on its way has been settled.
 CANCELS_KEPT: Final = timedelta(days=30)
 
@@ -35,11 +36,15 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Slots:
-    """Batch jobs of a base model that run or are about to, and how many there may be."""
+    """Batch jobs of a base model that run or are about to, and how many there may be.
+
+    `turn` names who was served last, as pack.plan writes it.
+    """
 
     holders: frozenset[str]
     cap: int | None
     retry_at: int
+    turn: str = ""
 
     def free(self, cap: int, now: float) -> int:
         """Count the jobs that may still be opened, given the configured cap."""
@@ -50,11 +55,20 @@ class Slots:
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """A lane and how its last jobs went: `fails` had no success since the last one that had."""
+    """A lane and how its last jobs went: `fails` had no success since the last one that had.
+
+    `pipelines` are those that ever had a shard in it.
+    """
 
     name: str
     fails: int
     reason: str
+    pipelines: frozenset[str] = frozenset()
+
+    @property
+    def model(self) -> str:
+        """Name the model, or the inference profile, that a lane is of."""
+        return self.name.partition("#")[0]
 
     @property
     def paused(self) -> bool:
@@ -121,43 +135,68 @@ class Control:
         )
         dynamo.write(self.client, request)
 
+    def unfinished_opening(self, now: float) -> str | None:
+        """Name the job that a packer has opened and not announced before its lease ran out."""
+        row = dynamo.get(self.client, self.table, {"pk": PACK, "sk": ONLY}) or {}
+        return row.get("open_job") if int(row.get("until", 0)) < now else None
+
+    # where reconcile goes on in the next run
+
+    def bookmark(self, name: str) -> Row:
+        """Read what `set_bookmark` has written last, or nothing."""
+        row = dynamo.get(self.client, self.table, {"pk": BOOKMARKS, "sk": name}) or {}
+        return {key: value for key, value in row.items() if key not in {"pk", "sk"}}
+
+    def set_bookmark(self, name: str, values: Mapping[str, Any]) -> None:
+        dynamo.write(self.client, dynamo.put(self.table, {"pk": BOOKMARKS, "sk": name, **values}))
+
     # shards and lanes
 
     def pend(self, shard: Shard) -> Row:
         """Put a shard among the pending ones; joins the transaction "register shard"."""
         row = shard.model_dump(exclude={"ranges"}) | {
-            "pk": _pending(shard.lane),
+            "pk": _pending(shard.lane, shard.pipeline),
             "sk": _order(shard),
             "ranges": list(shard.ranges),
         }
         return dynamo.put(self.table, row, when="attribute_not_exists(#pk)")
 
-    def pending(self, lane: str) -> Iterator[Shard]:
-        """Yield the pending shards of a lane, oldest first."""
-        for row in dynamo.query(self.client, self.table, "#pk = :pk", {"pk": _pending(lane)}):
+    def pending(self, lane: str, pipeline: str) -> Iterator[Shard]:
+        """Yield the pending shards of a lane that are one pipeline's, oldest first."""
+        for row in dynamo.query(self.client, self.table, "#pk = :pk", {"pk": _pending(lane, pipeline)}):
             del row["pk"], row["sk"]
             yield Shard.model_validate(row)
 
     def claimed(self, shards: Iterable[Shard]) -> None:
         """Delete pending shards that a job has taken. Any number of times, by anybody."""
-        keys = ({"pk": _pending(one.lane), "sk": _order(one)} for one in shards)
-        dynamo.delete_many(self.client, self.table, keys)
+        dynamo.delete_many(self.client, self.table, map(_pending_key, shards))
+
+    def unclaimed(self, shards: Iterable[Shard]) -> list[Shard]:
+        """Say which of a job's shards are still among the pending ones."""
+        by_key = {tuple(_pending_key(one).values()): one for one in shards}
+        keys = (dict(zip(("pk", "sk"), key, strict=True)) for key in by_key)
+        rows = dynamo.get_many(self.client, self.table, keys)
+        return [by_key[row["pk"], row["sk"]] for row in rows]
 
     def mark_held(self, shard: Shard, code: str) -> Written:
         """Remember that a pending shard's documents are held."""
         request = dynamo.update(
             self.table,
-            {"pk": _pending(shard.lane), "sk": _order(shard)},
+            _pending_key(shard),
             "SET #held = :code",
             when="attribute_exists(#pk)",
             values={"code": code},
         )
         return dynamo.write(self.client, request)
 
-    def know_lane(self, lane: str, at: str) -> None:
-        """Remember that a lane exists."""
-        row = {"pk": "lanes", "sk": lane, "first_seen": at}
-        request = dynamo.put(self.table, row, when="attribute_not_exists(#pk)")
+    def know_lane(self, lane: str, pipeline: str) -> None:
+        """Remember that a pipeline has shards in a lane, which may be new."""
+        request = dynamo.update(
+            self.table,
+            {"pk": "lanes", "sk": lane},
+            "ADD #pipelines :pipeline",
+            values={"pipeline": {pipeline}},
+        )
         dynamo.write(self.client, request)
 
     def lanes(self) -> list[Lane]:
@@ -230,16 +269,21 @@ class Control:
 
     def slots(self, base_model: str) -> Slots:
         row = dynamo.get(self.client, self.table, {"pk": _slots(base_model), "sk": ONLY}) or {}
-        return Slots(frozenset(row.get("holders", ())), row.get("cap"), int(row.get("retry_at", 0)))
+        return Slots(
+            frozenset(row.get("holders", ())),
+            row.get("cap"),
+            int(row.get("retry_at", 0)),
+            row.get("turn", ""),
+        )
 
-    def take_slot(self, base_model: str, job_id: str, cap: int) -> Row:
-        """Hold a slot for a job; joins the transaction "open job"."""
+    def take_slot(self, base_model: str, job_id: str, cap: int, turn: str) -> Row:
+        """Hold a slot for a job and remember whose turn it was; joins the transaction "open job"."""
         return dynamo.update(
             self.table,
             {"pk": _slots(base_model), "sk": ONLY},
-            "ADD #holders :job",
+            "SET #turn = :turn ADD #holders :job",
             when="attribute_not_exists(#holders) OR contains(#holders, :id) OR size(#holders) < :cap",
-            values={"job": {job_id}, "id": job_id, "cap": cap},
+            values={"job": {job_id}, "id": job_id, "cap": cap, "turn": turn},
         )
 
     def free_slot(self, base_model: str, job_id: str) -> None:
@@ -309,6 +353,23 @@ class Control:
         row = dynamo.get(self.client, self.table, {"pk": _budget(pipeline, day), "sk": ONLY})
         return Decimal(row["committed"]) if row else Decimal(0)
 
+    # uploads that have become large documents
+
+    def begun(self, upload: str) -> str | None:
+        """Name the large document that an upload has become. None: it has not become one."""
+        row = dynamo.get(self.client, self.table, {"pk": _begun(upload), "sk": ONLY})
+        return row["document_id"] if row else None
+
+    def begin(self, upload: str, document_id: str, *, expires_at: int) -> Row:
+        """Note which document an upload has become; joins the transaction that writes it."""
+        row = {"pk": _begun(upload), "sk": ONLY, "document_id": document_id, "expires_at": expires_at}
+        return dynamo.put(
+            self.table,
+            row,
+            when="attribute_not_exists(#pk) OR #document_id = :document",
+            values={"document": document_id},
+        )
+
     # pipelines
 
     def current(self, pipeline: str) -> str | None:
@@ -347,11 +408,17 @@ class Control:
 
 
 def _lane(row: Row) -> Lane:
-    return Lane(row["sk"], int(row.get("fails", 0)), row.get("reason", ""))
+    return Lane(
+        row["sk"], int(row.get("fails", 0)), row.get("reason", ""), frozenset(row.get("pipelines", ()))
+    )
 
 
-def _pending(lane: str) -> str:
-    return f"pending#{lane}"
+def _pending(lane: str, pipeline: str) -> str:
+    return f"pending#{lane}#{pipeline}"
+
+
+def _pending_key(shard: Shard) -> dict[str, str]:
+    return {"pk": _pending(shard.lane, shard.pipeline), "sk": _order(shard)}
 
 
 def _order(shard: Shard) -> str:
@@ -364,6 +431,10 @@ def _slots(base_model: str) -> str:
 
 def _budget(pipeline: str, day: str) -> str:
     return f"budget#{pipeline}#{day}"
+
+
+def _begun(upload: str) -> str:
+    return f"begun#{upload}"
 
 
 def _pipeline(name: str) -> str:

@@ -86,6 +86,21 @@ class Jobs:
         )
         return ((row["created_at"], row["job_id"]) for row in rows)
 
+    def from_time(self, status: JobStatus, since: str) -> Iterator[tuple[str, str]]:
+        """Yield when each job in a status was created since then, and its id, oldest first."""
+        rows = dynamo.query(
+            self.client,
+            self.table,
+            "#status = :status AND #created_at >= :since",
+            {"status": status, "since": since},
+            index="by_status",
+        )
+        return ((row["created_at"], row["job_id"]) for row in rows)
+
+    def all(self) -> Iterator[Row]:
+        """Yield every job, in no order. The whole table is read."""
+        return dynamo.scan(self.client, self.table)
+
     def get_many(self, job_ids: Iterable[str]) -> Iterator[Row]:
         return dynamo.get_many(self.client, self.table, ({"job_id": one} for one in job_ids))
 

@@ -2,28 +2,31 @@
 
 The lease says who packs; its epoch fences a packer that was frozen and thaws too late. "Open job" is
 one transaction: the fence, the job's row, its slot and its budgets. Deleting the pending rows after it
-is garbage collection, which the next packer finishes if this one dies.
+is garbage collection, which the next packer finishes if this one dies or runs out of time.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from itertools import takewhile
+from itertools import batched, chain, groupby
 from math import ceil
+from operator import attrgetter
 from typing import Final, Self
 
 from batchline import catalog, ids, pack, prices, settings
 from batchline.aws import clients, dynamo
-from batchline.aws.control import Control, Lease
+from batchline.aws.control import Control, Lane, Lease
 from batchline.aws.documents import Documents
 from batchline.aws.jobs import Jobs, Opening
 from batchline.aws.objects import Work
 from batchline.aws.pipelines import Pipelines
 from batchline.aws.queues import Queue
+from batchline.cancel import Cancels, documents_of
 from batchline.errors import Code, LostRace
-from batchline.models import DocumentStatus, Engine, Failure, Range, Shard, Tier, Usage, timestamp
+from batchline.models import DocumentStatus, Engine, Failure, Shard, Tier, Usage, timestamp
 from batchline.pack import Planned
 
 # The counted input may be low by so much; the reservation must not be.
@@ -31,6 +34,9 @@ INPUT_MARGIN: Final = Decimal("1.1")
 LOSER_DELAY_SECONDS: Final = 2
 MAX_HOPS: Final = 5
 SOON_SECONDS: Final = 60
+# Shards that are claimed before the clock is read again, and calls that are made at once.
+CLAIMED_AT_ONCE: Final = 200
+CALLS_AT_ONCE: Final = 8
 
 HELD_BECAUSE: Final = {
     Code.TOO_FEW: "Bedrock's batch needs at least {min_records} records and too_few is wait. The document "
@@ -38,7 +44,13 @@ HELD_BECAUSE: Final = {
     Code.BUDGET_EXCEEDED: "The pipeline's budget of {per_day_usd} USD per day has no room for its records. "
     "The document goes on when a day (UTC) has; to go on sooner raise budget.per_day_usd and upload the "
     "pipeline again.",
+    Code.LANE_PAUSED: "The last jobs of {lane} had no success, so no more are opened. {reason} Mend the "
+    "cause, then run `batchline resume {lane}`.",
 }
+
+
+class OutOfTime(Exception):
+    """The function must end soon. What is left is for the next run, which is rung for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +72,7 @@ class Packer:
     pipelines: Pipelines
     jobs_queue: Queue
     on_demand_queue: Queue
+    job_events_queue: Queue
     wake_queue: Queue
     slot_share: int
     clock: Callable[[], datetime]
@@ -76,169 +89,243 @@ class Packer:
             pipelines=Pipelines(control, work),
             jobs_queue=Queue(clients.sqs(), env.jobs_queue),
             on_demand_queue=Queue(clients.sqs(), env.on_demand_queue),
+            job_events_queue=Queue(clients.sqs(), env.job_events_queue),
             wake_queue=Queue(clients.sqs(), env.wake_queue),
             slot_share=env.slot_share,
             clock=clock,
         )
 
-    def run(self, owner: str, *, hop: int = 0) -> Packed:
-        """Pack every lane once, unless another packer does. `hop` counts repeated wakes."""
+    def run(self, owner: str, *, until: datetime, hop: int = 0) -> Packed:
+        """Pack every lane once, unless another packer does; begin nothing after `until`.
+
+        `hop` counts the wakes that found another packer at work. What is left over, for want of time or
+        because only a part was read, is rung for.
+        """
         lease = self.control.take_pack_lease(owner, self.clock().timestamp())
         if lease is None:
             if hop < MAX_HOPS:
                 self.wake_queue.ring({"hop": hop + 1}, delay_seconds=LOSER_DELAY_SECONDS)
             return Packed()
+        run = _Run(self, lease, until)
         try:
-            if lease.open_job:
-                self._claim(lease.open_job)
-            opened: list[str] = []
-            held = 0
-            soon: list[str] = []
-            for lane in self.control.lanes():
-                done, due = self._pack_lane(lease, lane.name)
-                opened += done.jobs
-                held += done.held
-                soon += [due] if due else []
-            self._wake_for(soon)
-            return Packed(tuple(opened), held)
+            run.go()
         except LostRace:
-            return Packed()
+            return Packed(tuple(run.opened), run.held)
         finally:
             self.control.return_pack_lease(lease.epoch)
+        # Not before the lease is back: whoever is rung would find it taken.
+        self._wake(run)
+        return Packed(tuple(run.opened), run.held)
 
-    def _pack_lane(self, lease: Lease, lane: str) -> tuple[Packed, str | None]:
-        """Plan a lane and open its jobs; also say when its next record becomes urgent."""
-        model = lane.partition("#")[0]
-        limits, known = catalog.limits(model), catalog.model(model)
-        now = self.clock()
-        slots = self.control.slots(known.base_id)
-        cap = limits.slots(self.slot_share)
-        shards = self._oldest(lane, limits.max_records * (slots.free(cap, now.timestamp()) + 1))
-        if not shards:
-            return Packed(), None
-        room = self._room(shards, now)
+    def _wake(self, run: "_Run") -> None:
+        """Ring for what is left over, or for what becomes urgent before the schedule comes round."""
+        if run.again:
+            self.wake_queue.ring({"hop": 0})
+        elif run.due:
+            left = datetime.fromisoformat(min(run.due)) - self.clock()
+            if (seconds := ceil(left.total_seconds())) < SOON_SECONDS:
+                self.wake_queue.ring({"hop": 0}, delay_seconds=max(1, seconds))
+
+    def bell(self, engine: Engine) -> Queue:
+        """Name the queue of the stage that takes an open job."""
+        return {
+            Engine.BATCH: self.jobs_queue,
+            Engine.ON_DEMAND: self.on_demand_queue,
+            Engine.NOBODY: self.job_events_queue,
+        }[engine]
+
+
+@dataclass(slots=True)
+class _Run:
+    """One run of a packer under its lease."""
+
+    packer: Packer
+    lease: Lease
+    until: datetime
+    opened: list[str] = field(default_factory=list)
+    held: int = 0
+    due: list[str] = field(default_factory=list)
+    again: bool = False
+    _budgets: dict[str, Decimal | None] = field(default_factory=dict)
+
+    def go(self) -> None:
+        """Finish what an earlier run has left, then pack lane by lane. Raises LostRace when fenced off."""
+        control = self.packer.control
+        try:
+            if job_id := self.lease.open_job:
+                self._finish(job_id)
+            cancels = control.cancels()
+            lanes = sorted(control.lanes(), key=lambda one: (_base(one), one.name))
+            for base_model, some in groupby(lanes, key=_base):
+                self._pack(base_model, tuple(some), cancels)
+        except OutOfTime:
+            self.again = True
+
+    def _pack(self, base_model: str, lanes: Sequence[Lane], cancels: Cancels) -> None:
+        """Plan the lanes that share a model's slots, and open their jobs."""
+        now = self._now()
+        slots = self.packer.control.slots(base_model)
+        free = slots.free(self._cap(lanes[0].model), now.timestamp())
+        queues = {lane.name: self._queues(lane, slots.turn) for lane in lanes}
+        room = self._room({name for some in queues.values() for name in some}, now)
+        work: list[pack.Lane] = []
+        more = False
+        for lane in lanes:
+            limits, known = catalog.limits(lane.model), catalog.model(lane.model)
+            engine = Engine.BATCH if known.batch else Engine.ON_DEMAND
+            jobs = free + 1 if known.batch and not lane.paused else 1
+            pending = pack.read(
+                queues[lane.name], jobs=jobs, limits=limits, engine=engine, room=room, cost=_most
+            )
+            more = more or pending.more
+            self.due += filter(None, [pack.next_due(pending.shards, timestamp(now))])
+            work.append(pack.Lane(lane.name, pending.shards, limits, known.batch, lane.paused))
         planned = pack.plan(
-            shards,
+            work,
             now=timestamp(now),
-            limits=limits,
-            batch=known.batch,
-            free_slots=slots.free(cap, now.timestamp()),
+            free_slots=free,
+            turn=slots.turn,
             room=room,
-            cost=lambda shard, engine, tier: _most([shard], engine, tier)[shard.pipeline],
+            cost=_most,
+            cancels=cancels,
         )
-        opened = [job for one in planned.jobs if (job := self._open(lease, one))]
-        resumed = {name for job in planned.jobs for one in job.shards if one.held for name in _documents(one)}
-        held = sum(self._hold(shard, code, resumed) for shard, code in planned.held)
-        return Packed(tuple(opened), held), pack.next_due(shards, timestamp(now))
+        opened = [one for one in planned.jobs if self._open(one)]
+        self.again = self.again or (more and bool(opened))
+        resumed = {name for job in opened for one in job.shards if one.held for name in documents_of(one)}
+        reasons = {lane.name: lane.reason for lane in lanes}
+        for shard, code in planned.held:
+            self._now()
+            self.held += self._hold(shard, code, reasons[shard.lane], resumed)
 
-    def _oldest(self, lane: str, records: int) -> list[Shard]:
-        """Read pending shards, oldest first, until there is more than can be opened now."""
-        read = 0
+    def _queues(self, lane: Lane, turn: str) -> dict[str, Iterator[Shard]]:
+        """Begin to read what waits in a lane, by pipeline, in the order in which they are served."""
+        queues: dict[str, Iterator[Shard]] = {}
+        by_party = {pack.party(lane.name, name): name for name in lane.pipelines}
+        for one in pack.circle(by_party, turn):
+            shards = self.packer.control.pending(lane.name, by_party[one])
+            if (first := next(shards, None)) is not None:
+                queues[by_party[one]] = chain([first], shards)
+        return queues
 
-        def wanted(shard: Shard) -> bool:
-            nonlocal read
-            read += shard.records
-            return read - shard.records < records
-
-        return list(takewhile(wanted, self.control.pending(lane)))
-
-    def _room(self, shards: Iterable[Shard], now: datetime) -> dict[str, Decimal]:
+    def _room(self, pipelines: Iterable[str], now: datetime) -> dict[str, Decimal]:
         """Say what is left today for each pipeline that has a budget, in USD."""
         room = {}
-        for name in {one.pipeline for one in shards}:
+        for name in pipelines:
             if (limit := self._per_day(name)) is not None:
-                room[name] = limit - self.control.committed(name, timestamp(now)[:10])
+                room[name] = limit - self.packer.control.committed(name, timestamp(now)[:10])
         return room
 
     def _per_day(self, name: str) -> Decimal | None:
         """Read a pipeline's budget from the version in force, whichever version made the records."""
-        version = self.pipelines.current(name)
-        budget = self.pipelines.get(name, version).budget if version else None
-        return budget.per_day_usd if budget else None
+        if name not in self._budgets:
+            version = self.packer.pipelines.current(name)
+            budget = self.packer.pipelines.get(name, version).budget if version else None
+            self._budgets[name] = budget.per_day_usd if budget else None
+        return self._budgets[name]
 
-    def _open(self, lease: Lease, planned: Planned) -> str | None:
-        """Open one job. None: its slot or a budget was gone. Raises LostRace when fenced off."""
-        now = self.clock()
-        day = timestamp(now)[:10]
+    def _open(self, planned: Planned) -> bool:
+        """Open one job. False: its slot or a budget was gone. Raises LostRace when fenced off."""
+        now = self._now()
+        packer, control = self.packer, self.packer.control
         job_id = ids.job_id(now)
-        reserved = _most(planned.shards, planned.engine, planned.tier)
-        self.work.put_plan(job_id, planned.shards)
-        opening = _opening(planned, job_id, reserved, timestamp(now))
-        writes = [
-            self.control.fence(lease.epoch, job_id, now.timestamp()),
-            self.jobs.opened(opening),
-        ]
+        opening = _opening(planned, job_id, timestamp(now))
+        packer.work.put_plan(job_id, planned.shards)
+        writes = [control.fence(self.lease.epoch, job_id, now.timestamp()), packer.jobs.opened(opening)]
         if planned.engine is Engine.BATCH:
-            cap = catalog.limits(opening.model).slots(self.slot_share)
-            writes.append(self.control.take_slot(opening.base_model, job_id, cap))
+            cap = self._cap(opening.model)
+            writes.append(control.take_slot(opening.base_model, job_id, cap, planned.turn))
         first_budget = len(writes)
-        names = list(reserved)
-        writes += [self.control.reserve(name, day, reserved[name], self._per_day(name)) for name in names]
+        names = list(opening.reserved) if planned.engine is not Engine.NOBODY else []
+        writes += [
+            control.reserve(name, timestamp(now)[:10], opening.reserved[name], self._per_day(name))
+            for name in names
+        ]
         try:
-            dynamo.transact(self.control.client, writes)
+            dynamo.transact(control.client, writes)
         except dynamo.Cancelled as cancelled:
             if cancelled.failed(0):
                 raise LostRace from cancelled
-            poor = {n for p, n in enumerate(names, first_budget) if cancelled.failed(p)}
+            poor = {name for n, name in enumerate(names, first_budget) if cancelled.failed(n)}
             for shard in planned.shards:
                 if shard.pipeline in poor:
-                    self._hold(shard, Code.BUDGET_EXCEEDED)
-            return None
-        self._claim(job_id)
-        return job_id
+                    self.held += self._hold(shard, Code.BUDGET_EXCEEDED)
+            # What shared the job with them need not wait for the next minute.
+            self.again = self.again or bool(poor)
+            return False
+        self.opened.append(job_id)
+        self._claim(job_id, planned.engine, planned.shards)
+        return True
 
-    def _claim(self, job_id: str) -> None:
-        """Take an open job's shards out of the pending ones and announce it. Safe to repeat."""
-        shards = self.work.get_plan(job_id)
-        for shard in shards:
-            if shard.held:
-                for document_id in _documents(shard):
-                    self.documents.resume(document_id, shard.held)
-        self.control.claimed(shards)
-        self.control.job_announced(job_id)
-        row = self.jobs.get(job_id)
+    def _finish(self, job_id: str) -> None:
+        """Go on with a job that another run has opened and not announced."""
+        row = self.packer.jobs.get(job_id)
+        shards = self.packer.control.unclaimed(self.packer.work.get_plan(job_id))
         if row is not None:
-            batch = row["engine"] == Engine.BATCH
-            (self.jobs_queue if batch else self.on_demand_queue).ring({"job_id": job_id})
+            self._claim(job_id, Engine(row["engine"]), shards)
 
-    def _hold(self, shard: Shard, code: Code, resumed: AbstractSet[str] = frozenset()) -> bool:
+    def _claim(self, job_id: str, engine: Engine, shards: Iterable[Shard]) -> None:
+        """Take an open job's shards out of the pending ones and announce it. Safe to repeat."""
+        packer = self.packer
+        for some in batched(shards, CLAIMED_AT_ONCE, strict=False):
+            self._now()
+            resting = {(name, one.held) for one in some if one.held for name in documents_of(one)}
+            _at_once(lambda pair: packer.documents.resume(*pair), resting)
+            _at_once(packer.control.claimed, batched(some, dynamo.BATCH_WRITES, strict=False))
+        packer.control.job_announced(job_id)
+        packer.bell(engine).ring({"job_id": job_id})
+
+    def _hold(
+        self, shard: Shard, code: Code, reason: str = "", resumed: AbstractSet[str] = frozenset()
+    ) -> bool:
         """Let a shard's documents rest, once. Its records stay pending.
 
-        `resumed` are documents that another of their shards has just set going again.
+        `reason` is why its lane is paused; `resumed` are documents that another of their shards has just
+        set going again.
         """
-        documents = _documents(shard)
+        documents = documents_of(shard)
         if shard.held == code:
             documents &= resumed
         if not documents:
             return False
-        per_day = self._per_day(shard.pipeline)
-        minimum = catalog.limits(shard.model).min_records
-        message = HELD_BECAUSE[code].format(min_records=minimum, per_day_usd=per_day)
+        message = HELD_BECAUSE[code].format(
+            min_records=catalog.limits(shard.model).min_records,
+            per_day_usd=self._per_day(shard.pipeline),
+            lane=shard.lane,
+            reason=reason,
+        )
         for document_id in documents:
             if shard.held:
-                self.documents.resume(document_id, shard.held)
-            found = self.documents.rest(document_id, shard.pipeline, Failure(code, message)).row
+                self.packer.documents.resume(document_id, shard.held)
+            found = self.packer.documents.rest(document_id, shard.pipeline, Failure(code, message)).row
             if found is not None and found["status"] == DocumentStatus.CHUNKING:
                 return False  # it can rest when it is sealed; a later run sees to it
-        self.control.mark_held(shard, code)
+        self.packer.control.mark_held(shard, code)
         return True
 
-    def _wake_for(self, due: Iterable[str]) -> None:
-        """Ring again for a record that becomes urgent before the schedule comes round."""
-        now = self.clock()
-        if not (first := min(due, default=None)):
-            return
-        seconds = ceil((datetime.fromisoformat(first) - now).total_seconds())
-        if seconds < SOON_SECONDS:
-            self.wake_queue.ring({"hop": 0}, delay_seconds=max(1, seconds))
+    def _cap(self, model: str) -> int:
+        return catalog.limits(model).slots(self.packer.slot_share)
+
+    def _now(self) -> datetime:
+        """Tell the time. Raises OutOfTime when no more may be begun."""
+        if (now := self.packer.clock()) >= self.until:
+            raise OutOfTime
+        return now
 
 
-def _documents(shard: Shard) -> set[str]:
-    return {Range.parse(text).document_id for text in shard.ranges}
+def _base(lane: Lane) -> str:
+    return catalog.base_id(lane.model)
 
 
-def _opening(planned: Planned, job_id: str, reserved: dict[str, Decimal], at: str) -> Opening:
-    first = planned.shards[0]
+def _at_once[T](do: Callable[[T], object], items: Iterable[T]) -> None:
+    """Call for each item, several at a time."""
+    everything = list(items)
+    with ThreadPoolExecutor(min(CALLS_AT_ONCE, len(everything) or 1)) as pool:
+        for _ in pool.map(do, everything):
+            pass
+
+
+def _opening(planned: Planned, job_id: str, at: str) -> Opening:
+    shards, first = planned.shards, planned.shards[0]
     return Opening(
         job_id=job_id,
         engine=planned.engine,
@@ -247,21 +334,26 @@ def _opening(planned: Planned, job_id: str, reserved: dict[str, Decimal], at: st
         base_model=catalog.model(first.model).base_id,
         lane=first.lane,
         records=planned.records,
-        bytes=sum(one.bytes for one in planned.shards),
-        shards=len(planned.shards),
-        input_tokens=sum(one.input_tokens for one in planned.shards),
-        output_tokens=sum(one.output_tokens for one in planned.shards),
-        reserved=reserved,
+        bytes=sum(one.bytes for one in shards),
+        shards=len(shards),
+        input_tokens=sum(one.input_tokens for one in shards),
+        output_tokens=sum(one.output_tokens for one in shards),
+        reserved={
+            name: sum((_most(one, planned.engine, planned.tier) for one in some), Decimal(0))
+            for name, some in groupby(shards, key=attrgetter("pipeline"))
+        },
+        price_basis=prices.price(first.model, planned.engine, planned.tier).basis,
+        on_demand_usd=sum((_most(one, Engine.ON_DEMAND, Tier.DEFAULT) for one in shards), Decimal(0)),
         created_at=at,
         why=planned.why,
+        deadline_at=min((one.deadline_at for one in shards if one.deadline_at), default=None),
+        timeout_hours=max((one.timeout_hours for one in shards if one.timeout_hours), default=None),
     )
 
 
-def _most(shards: Iterable[Shard], engine: Engine, tier: Tier) -> dict[str, Decimal]:
-    """Say the most that shards may cost, by pipeline, in USD."""
-    totals: dict[str, Decimal] = {}
-    for one in shards:
-        usage = Usage(ceil(one.input_tokens * INPUT_MARGIN), one.output_tokens)
-        cost = prices.price(one.model, engine, tier).cost(usage)
-        totals[one.pipeline] = totals.get(one.pipeline, Decimal(0)) + cost
-    return totals
+def _most(shard: Shard, engine: Engine, tier: Tier) -> Decimal:
+    """Say the most that a shard may cost, in USD."""
+    if engine is Engine.NOBODY:
+        return Decimal(0)
+    usage = Usage(ceil(shard.input_tokens * INPUT_MARGIN), shard.output_tokens)
+    return prices.price(shard.model, engine, tier).cost(usage)
