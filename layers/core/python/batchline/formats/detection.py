@@ -33,6 +33,10 @@ class Format(StrEnum):
     COMPOUND = "an old or encrypted Office document"
 
 
+# What is read once, forwards, in memory that does not grow.
+STREAMED: Final = frozenset(
+    {Format.TEXT, Format.MARKDOWN, Format.HTML, Format.CSV, Format.TSV, Format.JSON, Format.JSONL}
+)
 MAGIC: Final = (
     (b"\x1f\x8b", Format.GZIP),
     (b"PAR1", Format.PARQUET),
@@ -81,8 +85,19 @@ OFFICE_SUFFIXES: Final[Mapping[str, Format]] = {
     ".xlsx": Format.XLSX,
     ".xlsm": Format.XLSX,
 }
+# Comments are taken whole: to try other ends for each would take for ever on some files.
 _HTML: Final = re.compile(
-    rb"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html)\b", re.IGNORECASE | re.DOTALL
+    rb"\s*+(?:<\?xml[^>]*+>\s*+)?(?>(?:(?><!--.*?-->)\s*+)*+)<(?:!doctype\s+html|html|head|body)\b",
+    re.IGNORECASE | re.DOTALL,
+)
+# A field of a letter's head, with which mail begins: one of those that every mail has.
+_MAIL: Final = re.compile(
+    rb"(?:Return-Path|Received|Delivered-To|Message-ID|MIME-Version|DKIM-Signature): ", re.IGNORECASE
+)
+_OBJECT_LINE: Final = re.compile(rb"\s*\{[^\r\n]*\}[ \t]*\r?\n\s*\{")
+# Names of text whose content may begin as another format does: source code, and text by its writer's word.
+SOURCE: Final = frozenset(
+    [".txt", ".text", ".log", ".rst", ".py", ".js", ".mjs", ".ts", ".tsx", ".jsx", ".vue", ".svelte", ".php", ".erb", ".ejs", ".hbs", ".jsp", ".asp", ".aspx", ".cshtml", ".java", ".kt", ".c", ".h", ".cc", ".cpp", ".hpp", ".cs", ".go", ".rs", ".rb", ".pl", ".sh", ".sql", ".swift", ".scala", ".lua", ".r", ".m", ".css", ".scss", ".tex", ".xml", ".xsl", ".svg", ".yaml", ".yml", ".toml", ".ini", ".cfg", ".conf", ".diff", ".patch"]
 )
 
 
@@ -106,9 +121,25 @@ def detect(head: bytes, name: str) -> Format:
     for magic, kind in MAGIC:
         if head.startswith(magic):
             return kind
-    if _HTML.match(head.removeprefix(b"\xef\xbb\xbf")):
+    return _written(head.removeprefix(b"\xef\xbb\xbf"), suffix)
+
+
+def _written(head: bytes, suffix: str) -> Format:
+    """Decide among the formats that are text."""
+    if suffix in SOURCE - {".txt"}:
+        return Format.TEXT
+    if _HTML.match(head):
         return Format.HTML
-    return SUFFIXES.get(suffix, Format.TEXT)
+    if suffix == ".txt":
+        return Format.TEXT
+    kind = SUFFIXES.get(suffix)
+    if kind is Format.JSON and _OBJECT_LINE.match(head):
+        return Format.JSONL
+    if kind:
+        return kind
+    if _MAIL.match(head):
+        return Format.EML
+    return Format.JSONL if _OBJECT_LINE.match(head) else Format.TEXT
 
 
 def _packed(head: bytes, suffix: str) -> Format:

@@ -1,12 +1,18 @@
 """JSON Lines: a row per line."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Final
+
+import orjson
 
 from batchline.formats import encoding, tables
 from batchline.formats.content import Content
 from batchline.formats.lines import lines
+
+# The fast parser rounds whole numbers of 20 digits and more, such as some ids.
+_LONG_NUMBER: Final = re.compile(r"[0-9]{19}")
 
 
 def read(stream: BinaryIO, name: str, *, size: int, rows: bool) -> Content:  # noqa: ARG001
@@ -15,17 +21,32 @@ def read(stream: BinaryIO, name: str, *, size: int, rows: bool) -> Content:  # n
 
 def _rows(found: Iterable[str]) -> Iterator[dict[str, Any]]:
     for number, line in enumerate(found, start=1):
-        if not line.strip():
+        if line.isspace():
             continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise tables.bad_row(number, f"is not JSON ({error.msg} at column {error.colno})") from error
-        except (ValueError, RecursionError) as error:
-            # What the grammar allows and Python does not: numbers of thousands of digits, deep nesting.
-            raise tables.bad_row(
-                number, "has a number that is too long or lists nested too deeply"
-            ) from error
+        row = _parse(line, number)
         if not isinstance(row, dict):
             raise tables.bad_row(number, "is not a JSON object")
         yield row
+
+
+def _parse(line: str, number: int) -> Any:
+    try:
+        row = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        return _parse_exactly(line, number, error)
+    return _parse_exactly(line, number) if _LONG_NUMBER.search(line) else row
+
+
+def _parse_exactly(line: str, number: int, refusal: orjson.JSONDecodeError | None = None) -> Any:
+    """Parse a line with the standard library, which keeps long numbers and knows NaN and Infinity."""
+    try:
+        row = json.loads(line)
+        json.dumps(row, ensure_ascii=False).encode()
+    except json.JSONDecodeError as error:
+        raise tables.bad_row(number, f"is not JSON ({error.msg} at column {error.colno})") from error
+    except UnicodeEncodeError as error:
+        raise tables.bad_row(number, "has half of a character (a lone surrogate)") from (refusal or error)
+    except (ValueError, RecursionError) as error:
+        # What the grammar allows and Python does not: numbers of thousands of digits, deep nesting.
+        raise tables.bad_row(number, "has a number that is too long or lists nested too deeply") from error
+    return row
