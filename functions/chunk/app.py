@@ -1,7 +1,9 @@
 """Chunk: uploads in, document rows and shards out."""
 
-from functools import cache
-from typing import Any
+from datetime import datetime, timedelta
+from functools import cache, partial
+from operator import itemgetter
+from typing import Any, Final
 
 from aws_lambda_powertools import Logger, Metrics, Tracer
 from aws_lambda_powertools.metrics import MetricUnit
@@ -9,7 +11,7 @@ from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, pro
 from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from batchline import clock, settings
+from batchline import chunk, clock, settings
 from batchline.aws.chunk import Chunker, uploads
 
 logger = Logger()
@@ -17,28 +19,36 @@ tracer = Tracer()
 metrics = Metrics()
 processor = BatchProcessor(EventType.SQS)
 
+# What is begun by then must be written before the function is ended.
+RESERVE: Final = timedelta(seconds=60)
+
 
 @cache
 def chunker() -> Chunker:
     return Chunker.connect(settings.Chunk(), clock.now)
 
 
-def take(record: SQSRecord) -> None:
-    """Take a message of S3, or the doorbell of a document that waited for its pipeline."""
+def take(record: SQSRecord, *, until: datetime) -> None:
+    """Take a message of S3, or the doorbell of a document."""
     body = record.json_body
-    if "document_id" in body:
-        chunker().go_on(body["document_id"])
-    for upload in uploads(body):
-        chunker().accept(upload)
-        metrics.add_metric("Uploads", MetricUnit.Count, 1)
+    chunker().take(body, until=until, receives=receives(record.raw_event))
+    metrics.add_metric("Uploads", MetricUnit.Count, sum(1 for _ in uploads(body)))
+
+
+def receives(message: dict[str, Any]) -> int:
+    return int(message["attributes"]["ApproximateReceiveCount"])
 
 
 @logger.inject_lambda_context
 @metrics.log_metrics
 @tracer.capture_lambda_handler
 def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
-    response = process_partial_response(event, take, processor, context)
+    until = clock.now() + timedelta(milliseconds=context.get_remaining_time_in_millis()) - RESERVE
+    messages = chunk.in_turn(event["Records"], name=itemgetter("messageId"), receives=receives)
+    response = process_partial_response(
+        event | {"Records": messages}, partial(take, until=until), processor, context
+    )
     chunker().flush()
     failures = len(response["batchItemFailures"])
-    logger.info("chunked", messages=len(event["Records"]), failures=failures)
+    logger.info("chunked", messages=len(messages), failures=failures)
     return response

@@ -205,8 +205,10 @@ class World:
         else:
             detail = body.get("detail")
             job_id = ids.job_of(detail["batchJobName"], prefix=PREFIX) if detail else body["job_id"]
-            if job_id:
-                self.collector().run(job_id, owner)
+            if "part" in body:
+                self.collector().read_part(body["job_id"], body["part"])
+            elif job_id:
+                self.collector().run(job_id, owner, until=self.clock() + RUN_TIME)
 
     def _chunk(self, messages: list[Message]) -> set[str]:
         """Do as the handler of chunk does: one by one, then flush for all."""

@@ -1,11 +1,17 @@
-import json
+import io
+import itertools
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from operator import itemgetter
 from typing import Any
 
 import orjson
 import pytest
-from batchline import chunk
-from batchline.chunk import DocumentFile, PipelineFile
+from batchline import catalog, chunk, formats, units
+from batchline.chunk import DocumentFile, OutOfTime, Part, PipelineFile, Upload
 from batchline.errors import Code, Refused
+from batchline.formats import Archive, Image, Scan, Section, Text
 from batchline.models import Range
 from batchline.pipelines import Pipeline
 from batchline.records import Record
@@ -20,9 +26,22 @@ def pipeline(**changes: Any) -> Pipeline:
     return Pipeline.model_validate({"model": NOVA, "prompt": "{{ text }}"} | changes)
 
 
-def prompts(data: bytes, name: str = "a/b.txt", **changes: Any) -> list[str]:
-    found = chunk.records(DocumentFile("p", name), f"inbox/p/{name}", data, pipeline(**changes))
-    return [orjson.loads(one.model_input)["messages"][0]["content"][0]["text"] for one in found]
+def parts(data: bytes, name: str = "b.txt", *, spec: Pipeline | None = None, **keys: Any) -> Iterator[Part]:
+    spec = spec or pipeline()
+    content = formats.read(io.BytesIO(data), name, size=len(data), rows=spec.chunk.by == "row")
+    return chunk.parts(DOCUMENT, units.cut(content, spec), spec, {"name": name}, **keys)
+
+
+def prompts(data: bytes, name: str = "b.txt", **changes: Any) -> list[str]:
+    found = [one for part in parts(data, name, spec=pipeline(**changes)) for one in part.records]
+    assert [one.index for one in found] == list(range(len(found)))
+    return [said(one) for one in found]
+
+
+def said(one: Record) -> str:
+    """What the model is asked, without pictures."""
+    content = orjson.loads(one.model_input)["messages"][0]["content"]
+    return str(content[-1]["text"])
 
 
 @pytest.mark.parametrize(
@@ -90,10 +109,46 @@ def test_any_key_is_something_or_refused(key: str) -> None:
 
 
 def test_large_uploads_are_refused_unread() -> None:
-    chunk.refuse_size(100_000_000)
-    with pytest.raises(Refused, match="100,000,001 bytes; 100,000,000 are read") as caught:
-        chunk.refuse_size(100_000_001)
+    chunk.refuse_size(10_000_000_000)
+    with pytest.raises(Refused, match="10,000,000,001 bytes; 10,000,000,000 are read") as caught:
+        chunk.refuse_size(10_000_000_001)
     assert caught.value.code == Code.UPLOAD_TOO_LARGE
+
+
+def test_an_upload_has_one_name_however_often_it_is_told_of() -> None:
+    first = Upload("b", "inbox/p/a.zip", "v1", 10, "01")
+    assert first.name == replace(first, sequencer="02", created_on="2026-11-22").name
+    others = [
+        replace(first, version_id="v2"),
+        replace(first, key="inbox/p/b.zip"),
+        replace(first, member="a"),
+    ]
+    assert len({first.name, *(one.name for one in others)}) == 4
+    # Where a bucket keeps no versions, the sequencer tells them apart.
+    plain = replace(first, version_id=None)
+    assert plain.name != replace(plain, sequencer="02").name
+
+
+# the order of a batch
+
+
+def in_turn(*messages: tuple[str, int]) -> list[str]:
+    found = chunk.in_turn(messages, name=itemgetter(0), receives=itemgetter(1))
+    return [name for name, _ in found]
+
+
+def test_new_messages_come_before_those_that_may_have_killed() -> None:
+    assert in_turn(("d", 2), ("c", 1), ("b", 2), ("a", 1)) == ["a", "c", "b", "d"]
+
+
+def test_the_order_turns_round_with_each_delivery() -> None:
+    """What came after a deadly message comes before it the next time."""
+    assert in_turn(("a", 2), ("deadly", 2), ("z", 2)) == ["a", "deadly", "z"]
+    assert in_turn(("a", 3), ("deadly", 3), ("z", 3)) == ["z", "deadly", "a"]
+    assert in_turn(("a", 4), ("deadly", 4), ("z", 4)) == ["a", "deadly", "z"]
+
+
+# records
 
 
 def test_a_document_is_one_record() -> None:
@@ -101,19 +156,17 @@ def test_a_document_is_one_record() -> None:
 
 
 def test_a_document_is_cut_by_tokens() -> None:
-    # 50 tokens of Nova are 200 bytes of ASCII: four words of 49 letters and their spaces.
     words = ["w" * 49] * 9
     found = prompts(" ".join(words).encode(), chunk={"max_tokens": 50})
-    assert found == [" ".join(words[:4]), " ".join(words[4:8]), words[8]]
+    assert len(found) > 1
+    assert " ".join(found) == " ".join(words)
 
 
 def test_a_prompt_knows_its_document_and_chunk() -> None:
-    template = "{{ document.name }}|{{ document.key }}|{{ document.pipeline }}|{{ chunk.index }}|{{ text }}"
-    found = prompts(("a" * 190 + " " + "b" * 190).encode(), prompt=template, chunk={"max_tokens": 50})
-    assert found == [
-        f"b.txt|inbox/p/a/b.txt|p|0|{'a' * 190}",
-        f"b.txt|inbox/p/a/b.txt|p|1|{'b' * 190}",
-    ]
+    template = "{{ document.name }}|{{ chunk.index }}|{{ chunk.start }}-{{ chunk.end }}|{{ text[0] }}"
+    text = "a" * 190 + " " + "b" * 190
+    found = prompts(text.encode(), prompt=template, chunk={"max_tokens": 60})
+    assert found == ["b.txt|0|0-190|a", "b.txt|1|191-381|b"]
 
 
 def test_a_table_is_a_record_per_row() -> None:
@@ -121,19 +174,144 @@ def test_a_table_is_a_record_per_row() -> None:
         "name,items\n山田,3\n鈴木,\n".encode(),
         "t.csv",
         chunk={"by": "row"},
-        prompt="{{ row.name }}:{{ row.items }}\n{{ text }}",
+        prompt="{{ row.name }}:{{ row.items }} {{ chunk.start }}\n{{ text }}",
     )
-    assert found == ["山田:3\nname: 山田\nitems: 3", "鈴木:\nname: 鈴木\nitems: "]
+    assert found == ["山田:3 0\nname: 山田\nitems: 3", "鈴木: 1\nname: 鈴木\nitems: "]
 
 
-def test_json_cells_stay_json() -> None:
-    row = {"a": None, "b": True, "c": [1, "é"], "d": "plain"}
-    found = prompts(json.dumps(row).encode(), "t.jsonl", chunk={"by": "row"})
-    assert found == ['a: null\nb: true\nc: [1, "é"]\nd: plain']
+def test_a_record_may_have_several_rows() -> None:
+    template = "{% for one in rows %}{{ one.a }}{% endfor %} {{ chunk.start }}-{{ chunk.end }} {{ text }}"
+    found = prompts(b"a\n1\n2\n3\n", "t.csv", chunk={"by": "row", "rows": 2}, prompt=template)
+    assert found == ["12 0-2 a: 1\n\na: 2", "3 2-3 a: 3"]
 
 
-def test_a_page_is_read_as_text_whatever_its_name() -> None:
+def test_a_page_of_html_is_read_as_text_whatever_its_name() -> None:
     assert prompts(b"<!doctype html><p>Hello <b>you</b><script>x</script>") == ["Hello you"]
+
+
+PAGED = (
+    Section("One.\n\n", 1, ("Terms",)),
+    Section("Two.\n\n", 1, ("Terms", "Payment")),
+    Section(" \n", 2),
+    Section("Three.\n", 3, ("End",)),
+)
+
+
+def test_each_page_that_has_text_is_a_record() -> None:
+    template = "{{ chunk.page }} {{ chunk.headings }} {{ chunk.start }}-{{ chunk.end }} {{ text }}"
+    spec = pipeline(chunk={"by": "page"}, prompt=template)
+    found = units.cut(Text(iter(PAGED)), spec)
+    (part,) = chunk.parts(DOCUMENT, found, spec, {})
+    assert [said(one) for one in part.records] == ["1 Terms 0-10 One.\n\nTwo.", "3 End 14-20 Three."]
+
+
+def test_headings_read_as_a_path() -> None:
+    spec = pipeline(
+        chunk={"by": "page"}, prompt="{{ chunk.headings }}|{{ chunk.headings|length }}|{{ text }}"
+    )
+    found = units.cut(Text(iter([Section("x", 1, ("Terms", "Payment"))])), spec)
+    (part,) = chunk.parts(DOCUMENT, found, spec, {})
+    assert said(part.records[0]) == "Terms > Payment|2|x"
+
+
+def test_what_has_no_pages_knows_neither_page_nor_headings() -> None:
+    found = prompts(
+        b"x", prompt="{% if chunk.page %}p{% endif %}[{{ chunk.page }}{{ chunk.headings }}]{{ text }}"
+    )
+    assert found == ["[]x"]
+
+
+@pytest.mark.parametrize(
+    "content", [Image("png", b"\x89PNG", None), Scan(iter([Image("png", b"\x89PNG", 1)]))]
+)
+def test_a_picture_stands_before_its_prompt(content: Image | Scan) -> None:
+    spec = pipeline(prompt="Say what you see{{ text }}")
+    (part,) = chunk.parts(DOCUMENT, units.cut(content, spec), spec, {})
+    (one,) = part.records
+    assert orjson.loads(one.model_input)["messages"][0]["content"] == [
+        {"image": {"format": "png", "source": {"bytes": "iVBORw=="}}},
+        {"text": "Say what you see"},
+    ]
+    assert one.input_tokens > 1600
+
+
+def test_a_model_that_reads_text_only_gets_no_picture() -> None:
+    spec = pipeline(model="us.amazon.nova-micro-v1:0")
+    with pytest.raises(Refused, match=r"nova-micro.* reads text only") as caught:
+        list(chunk.parts(DOCUMENT, units.cut(Image("png", b"x"), spec), spec, {}))
+    assert caught.value.code == Code.MODEL_CANNOT_SEE
+
+
+# prompts that are too long
+
+SMALL_CONTEXT = 300
+
+
+@pytest.fixture
+def small_context(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model that takes 300 tokens, of which an answer may have 100."""
+    small = catalog.model(NOVA).model_copy(update={"context": SMALL_CONTEXT})
+    monkeypatch.setattr(catalog, "model", lambda _id: small)
+
+
+@pytest.mark.usefixtures("small_context")
+def test_a_prompt_that_is_too_long_is_split_further() -> None:
+    text = " ".join(f"word{n:04d}." for n in range(200))
+    found = prompts(
+        text.encode(),
+        chunk={"max_tokens": 1000},
+        prompt="{{ chunk.index }} {{ chunk.start }} {{ chunk.end }} {{ text }}",
+        inference={"max_tokens": 100},
+    )
+    assert len(found) > 2
+    said = [one.split(" ", 3) for one in found]
+    assert " ".join(one[3] for one in said) == text
+    assert all(text[int(start) : int(stop)] == body for _, start, stop, body in said)
+
+
+@pytest.mark.usefixtures("small_context")
+def test_several_rows_that_are_too_long_come_in_fewer() -> None:
+    rows = "".join(f"{'w' * 200}{n}\n" for n in range(7))
+    found = prompts(
+        f"a\n{rows}".encode(),
+        "t.csv",
+        chunk={"by": "row", "rows": 7},
+        prompt="{{ chunk.start }}{% for one in rows %} {{ one.a[200] }}{% endfor %}{{ text }}",
+        inference={"max_tokens": 100},
+    )
+    starts = [one.split("a:")[0] for one in found]
+    assert len(found) > 1
+    assert "".join(one.partition(" ")[2].replace(" ", "") for one in starts) == "0123456"
+
+
+@pytest.mark.usefixtures("small_context")
+@pytest.mark.parametrize("shape", [{"by": "document"}, {"by": "row"}])
+def test_what_is_to_stay_whole_is_refused_with_numbers(shape: dict[str, str]) -> None:
+    with pytest.raises(Refused, match=r"Record 0 has about [0-9]+ tokens .* takes 300 in all") as caught:
+        prompts(b"a\n" + b"word " * 2000, "t.csv", chunk=shape, inference={"max_tokens": 100})
+    assert caught.value.code == Code.PROMPT_TOO_LONG
+
+
+@pytest.mark.usefixtures("small_context")
+def test_a_prompt_whose_own_words_are_too_many_is_refused() -> None:
+    with pytest.raises(Refused) as caught:
+        prompts(b"text " * 200, prompt="word " * 2000 + "{{ text }}", inference={"max_tokens": 100})
+    assert caught.value.code == Code.PROMPT_TOO_LONG
+
+
+def test_more_text_than_any_model_takes_is_not_gathered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(units, "MAX_CHARACTERS", 1000)
+    taken = 0
+
+    def sections() -> Iterator[Section]:
+        nonlocal taken
+        for _ in range(100):
+            taken += 1
+            yield Section("x" * 100)
+
+    with pytest.raises(Refused, match="longer than 1,000 characters"):
+        list(units.cut(Text(sections()), pipeline(chunk={"by": "document"})))
+    assert taken == 11
 
 
 @pytest.mark.parametrize(
@@ -144,9 +322,8 @@ def test_a_page_is_read_as_text_whatever_its_name() -> None:
         (b"a,b\n", "a.csv", {"chunk": {"by": "row"}}, Code.TEXT_MISSING),
         (b"a,b\n1,2\n1,2,3\n", "a.csv", {"chunk": {"by": "row"}}, Code.ROWS_INVALID),
         (b"text", "a.txt", {"chunk": {"by": "row"}}, Code.FORMAT_UNSUPPORTED),
-        (b"%PDF-1.7", "a.txt", {}, Code.FORMAT_UNSUPPORTED),
-        (b"caf\xe9s", "a.txt", {}, Code.TEXT_ENCODING),
-        (b"x" * 1_300_000, "a.txt", {"chunk": {"by": "document"}}, Code.PROMPT_TOO_LONG),
+        (b"text", "a.txt", {"chunk": {"by": "page"}}, Code.FORMAT_UNSUPPORTED),
+        (b"x" * 4_000_000, "a.txt", {"chunk": {"by": "document"}}, Code.PROMPT_TOO_LONG),
         (b"a\n1\n", "a.csv", {"chunk": {"by": "row"}, "prompt": "{{ row.b }}"}, Code.PROMPT_FAILED),
         (b'{"a":"\\ud800"}', "a.jsonl", {"chunk": {"by": "row"}}, Code.PROMPT_FAILED),
     ],
@@ -159,20 +336,18 @@ def test_what_cannot_become_records_is_refused(
     assert caught.value.code == code
 
 
+def test_an_archive_in_an_archive_is_refused() -> None:
+    with pytest.raises(Refused) as caught:
+        units.cut(Archive(iter([])), pipeline())
+    assert caught.value.code == Code.FORMAT_UNSUPPORTED
+
+
 def test_too_many_records_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chunk, "MAX_RECORDS", 3)
     assert len(prompts(b"a\n1\n2\n3\n", "a.csv", chunk={"by": "row"})) == 3
     with pytest.raises(Refused) as caught:
         prompts(b"a\n1\n2\n3\n4\n", "a.csv", chunk={"by": "row"})
     assert caught.value.code == Code.TOO_MANY_RECORDS
-
-
-def test_the_same_upload_makes_the_same_records() -> None:
-    data = ("Some text. " * 500).encode()
-    file, spec = DocumentFile("p", "a.txt"), pipeline(chunk={"max_tokens": 100, "overlap_tokens": 20})
-    first = list(chunk.records(file, "inbox/p/a.txt", data, spec))
-    assert first == list(chunk.records(file, "inbox/p/a.txt", data, spec))
-    assert [one.index for one in first] == list(range(len(first)))
 
 
 @pytest.mark.parametrize(
@@ -187,7 +362,8 @@ def test_a_lane_is_a_model_and_a_way_to_ask_it(model: str, lane: str) -> None:
 
 
 def test_a_part_names_its_records() -> None:
-    part = chunk.Part(DOCUMENT, [Record(5, b"{}", 1), Record(6, b"{}", 1)])
+    part = chunk.Part(DOCUMENT, [Record(5, b"{}", 1), Record(6, b"{}", 1)], 3)
+    assert part.progress == chunk.Progress(3, 7)
     assert part.range == Range(DOCUMENT, "m", 5, 2, 1)
     assert list(part.lines()) == [
         b'{"recordId":"mfzwizltmfzwizltm00000051","modelInput":{}}\n',
@@ -195,15 +371,75 @@ def test_a_part_names_its_records() -> None:
     ]
 
 
-@given(st.lists(st.integers(2, 9), max_size=60), st.integers(1, 7), st.integers(2, 30))
-def test_parts_hold_every_record_once_and_in_order(sizes: list[int], most: int, bytes_: int) -> None:
-    found = [Record(n, b"x" * size, 1) for n, size in enumerate(sizes)]
+# parts
+
+
+def rows(count: int) -> bytes:
+    return b"a\n" + b"".join(f"{n}{'x' * (n % 7)}\n".encode() for n in range(count))
+
+
+BY_ROW = pipeline(chunk={"by": "row"}, prompt="{{ row.a }}")
+
+
+@given(st.integers(1, 40), st.integers(1, 7), st.integers(100, 2000))
+def test_parts_hold_every_record_once_and_in_order(count: int, most: int, bytes_: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(chunk, "SHARD_RECORDS", most)
         patch.setattr(chunk, "SHARD_BYTES", bytes_)
-        parts = list(chunk.parts(DOCUMENT, iter(found)))
-    assert [one for part in parts for one in part.records] == found
-    for part in parts:
+        found = list(parts(rows(count), "a.csv", spec=BY_ROW))
+    assert [one.index for part in found for one in part.records] == list(range(count))
+    for part in found:
         assert 1 <= len(part.records) <= most
-        assert sum(len(one.model_input) for one in part.records) <= bytes_ or len(part.records) == 1
-        assert part.range.first + part.range.count - 1 == part.records[-1].index
+        assert part.size <= bytes_ or len(part.records) == 1
+        assert part.units == part.progress.records == part.range.first + part.range.count
+
+
+@given(st.integers(1, 30), st.integers(1, 7), st.lists(st.integers(1, 9), min_size=1))
+def test_runs_that_break_off_make_the_same_records(count: int, most: int, looks: list[int]) -> None:
+    """The clock runs out after any number of looks at it, and each run makes at least one record."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(chunk, "SHARD_RECORDS", most)
+        whole = [one for part in parts(rows(count), "a.csv", spec=BY_ROW) for one in part.records]
+        made: list[Record] = []
+        progress = chunk.Progress()
+        for run in itertools.count():
+            left = itertools.count(looks[run % len(looks)], -1)
+            clock = partial(lambda left: next(left) <= 1, left)
+            try:
+                for part in parts(rows(count), "a.csv", spec=BY_ROW, done=progress, out_of_time=clock):
+                    made += part.records
+                    progress = part.progress
+            except OutOfTime:
+                assert run <= count
+            else:
+                break
+    assert made == whole
+
+
+@pytest.mark.usefixtures("small_context")
+def test_a_run_goes_on_after_a_unit_that_was_split() -> None:
+    text = ("word " * 500 + "\n\n").encode() * 3
+    spec = pipeline(chunk={"max_tokens": 600}, inference={"max_tokens": 100})
+    whole = [one for part in parts(text, spec=spec) for one in part.records]
+    made: list[Record] = []
+    progress = chunk.Progress()
+    runs = 0
+    while True:
+        runs += 1
+        try:
+            for part in parts(text, spec=spec, done=progress, out_of_time=lambda: True):
+                made += part.records
+                progress = part.progress
+        except OutOfTime:
+            continue
+        break
+    assert made == whole
+    assert 1 < runs < len(whole)
+
+
+def test_a_run_that_only_reads_again_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chunk, "LOOK_EVERY", 5)
+    done = chunk.Progress(10, 10)
+    with pytest.raises(Refused, match="before record 10") as caught:
+        list(parts(rows(20), "a.csv", spec=BY_ROW, done=done, out_of_time=lambda: True))
+    assert caught.value.code == Code.FILE_TOO_COMPLEX

@@ -1,38 +1,54 @@
 """Chunk: what an upload is, and the records that it becomes."""
 
-import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Final
+from typing import Any, Final
 
-from batchline import splitting, tokens
+from batchline import catalog, units
 from batchline.errors import Code, Refused
-from batchline.formats import whole as formats
-from batchline.ids import MAP, MAX_RECORDS, RecordId
+from batchline.ids import MAP, MAX_RECORDS, RecordId, document_id
 from batchline.models import Range
 from batchline.pipelines import NAME, Pipeline
-from batchline.records import INVOCATION_TYPE, Record, record
+from batchline.records import Record
+from batchline.units import Unit
 
 INBOX: Final = "inbox/"
 PIPELINES: Final = "pipelines/"
-MAX_UPLOAD_BYTES: Final = 100_000_000
+# Of text and tables, which are read as a stream; what needs more than its stream has a limit of its own.
+MAX_UPLOAD_BYTES: Final = 10_000_000_000
+# Above this the message of an upload is for that upload alone.
+LARGE_BYTES: Final = 32 << 20
 # A document of at most so many records is written in one transaction with others of its kind.
 SMALL_RECORDS: Final = 500
 SHARD_RECORDS: Final = 2_000
-SHARD_BYTES: Final = 16_000_000
+SHARD_BYTES: Final = 8_000_000
+# While units are passed over, the time is looked at this often.
+LOOK_EVERY: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """One version of an object in the inbox, as S3 tells of it."""
+    """One version of an object in the inbox, as S3 tells of it, or one document in an archive.
+
+    `created_on` is the day of the upload (`2026-11-22`) where S3 has said it. `member` is the path of a
+    document in an archive, which the rest of the upload is then.
+    """
 
     bucket: str
     key: str
     version_id: str | None
     size: int
     sequencer: str
+    created_on: str | None = None
+    member: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Name the object's version: the same name, however often S3 tells of it."""
+        version = self.version_id or self.sequencer
+        return document_id(key=self.key, content=version, version=self.member or "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,80 +102,111 @@ def refuse_size(size: int) -> None:
         )
 
 
-def records(file: DocumentFile, key: str, data: bytes, pipeline: Pipeline) -> Iterator[Record]:
-    """Yield the records of a document, the same ones on every run.
+def in_turn[M](messages: Iterable[M], *, name: Callable[[M], str], receives: Callable[[M], int]) -> list[M]:
+    """Order the messages of a batch: those first that have not been delivered before.
 
-    Raises Refused, also after some records: then the document as a whole is refused.
+    Some message may have killed the function the last time. The order of the others turns round with
+    each delivery, so that what came after the deadly one comes before it the next time.
     """
-    text = formats.decode(data)
-    kind = formats.detect(file.name, text)
-    document = {"name": PurePosixPath(file.name).name, "key": key, "pipeline": file.pipeline}
-    index = -1
-    for index, variables in enumerate(_chunks(text, kind, pipeline)):
-        if index >= MAX_RECORDS:
-            raise Refused(
-                Code.TOO_MANY_RECORDS,
-                f"The file makes more than {MAX_RECORDS:,} records. Split it into smaller files.",
-            )
-        shared = {"document": document, "chunk": {"index": index}}
-        yield record(pipeline, index, shared | variables)
-    if index < 0:
-        raise Refused(Code.TEXT_MISSING, "The file has no rows. Upload a file that has some.")
-
-
-def _chunks(text: str, kind: formats.Format, pipeline: Pipeline) -> Iterator[dict[str, object]]:
-    if pipeline.chunk.by == "row":
-        for row in formats.rows(text, kind):
-            yield {"row": row, "text": "\n".join(f"{name}: {_cell(cell)}" for name, cell in row.items())}
-        return
-    plain = formats.plain_text(text, kind)
-    if pipeline.chunk.by == "document":
-        yield {"text": plain.strip()}
-        return
-    for piece in splitting.split(
-        plain,
-        max_tokens=pipeline.chunk.max_tokens,
-        overlap_tokens=pipeline.chunk.overlap_tokens,
-        count=tokens.counter(pipeline.model),
-    ):
-        yield {"text": piece.text}
-
-
-def _cell(value: object) -> str:
-    """Write a cell as its file has it: text as it is, all else as JSON."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    found = sorted(messages, key=name)
+    again = [one for one in found if receives(one) > 1]
+    if again and max(map(receives, again)) % 2:
+        again.reverse()
+    return [one for one in found if receives(one) <= 1] + again
 
 
 def lane(model: str) -> str:
     """Name the lane of a model: records of one lane may share a job."""
-    return f"{re.sub(r'[^A-Za-z0-9.:/_-]', '', model)}#{INVOCATION_TYPE}"
+    kind = catalog.model(model).invocation_type
+    return f"{re.sub(r'[^A-Za-z0-9.:/_-]', '', model)}#{kind}"
+
+
+class OutOfTime(Exception):
+    """The function must end soon. What is left of the document is for another run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a document has come: so many units of it have been read and made so many records."""
+
+    units: int = 0
+    records: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The records of one document that go into one shard together: consecutive, first attempt."""
+    """The records of one document that go into one shard together: consecutive, first attempt.
+
+    `units` counts the document's units up to the end of this part.
+    """
 
     document_id: str
     records: Sequence[Record]
+    units: int
 
     @property
     def range(self) -> Range:
         return Range(self.document_id, MAP, self.records[0].index, len(self.records), 1)
+
+    @property
+    def progress(self) -> Progress:
+        return Progress(self.units, self.records[-1].index + 1)
+
+    @property
+    def size(self) -> int:
+        return sum(len(one.model_input) for one in self.records)
 
     def lines(self) -> Iterator[bytes]:
         for one in self.records:
             yield one.line(str(RecordId(self.document_id, MAP, one.index, 1)))
 
 
-def parts(document_id: str, found: Iterator[Record]) -> Iterator[Part]:
-    """Cut the records of a document into parts of a shard's size."""
+def parts(
+    document_id: str,
+    found: Iterable[Unit],
+    pipeline: Pipeline,
+    document: Mapping[str, Any],
+    *,
+    done: Progress = Progress(),
+    out_of_time: Callable[[], bool] = lambda: False,
+) -> Iterator[Part]:
+    """Cut the records of a document into parts of a shard's size, from where an earlier run has stopped.
+
+    The units of a document are the same ones on every run, so those that are done are passed over. A run
+    makes the records of at least one unit. Raises Refused, and OutOfTime after the last part for now.
+    """
     batch: list[Record] = []
-    size = 0
-    for one in found:
-        if batch and (len(batch) >= SHARD_RECORDS or size + len(one.model_input) > SHARD_BYTES):
-            yield Part(document_id, tuple(batch))
+    size, index, read = 0, done.records, done.units
+    for unit in _rest(found, done.units, out_of_time):
+        made = list(units.records(unit, index, pipeline, document))
+        added = sum(len(one.model_input) for one in made)
+        if batch and (len(batch) + len(made) > SHARD_RECORDS or size + added > SHARD_BYTES):
+            yield Part(document_id, tuple(batch), read)
             batch, size = [], 0
-        batch.append(one)
-        size += len(one.model_input)
+        batch += made
+        size += added
+        read += 1
+        index += len(made)
+        if index > MAX_RECORDS:
+            raise Refused(
+                Code.TOO_MANY_RECORDS,
+                f"The file makes more than {MAX_RECORDS:,} records. Split it into smaller files.",
+            )
+        if out_of_time():
+            yield Part(document_id, tuple(batch), read)
+            raise OutOfTime
     if batch:
-        yield Part(document_id, tuple(batch))
+        yield Part(document_id, tuple(batch), read)
+
+
+def _rest(found: Iterable[Unit], done: int, out_of_time: Callable[[], bool]) -> Iterator[Unit]:
+    """Pass over the units that are done."""
+    for number, unit in enumerate(found):
+        if number >= done:
+            yield unit
+        elif number % LOOK_EVERY == LOOK_EVERY - 1 and out_of_time():
+            raise Refused(
+                Code.FILE_TOO_COMPLEX,
+                f"To read again what comes before record {done:,} takes as long as the function may run. "
+                "Split the file into smaller ones.",
+            )

@@ -4,7 +4,8 @@ BatchlineError
 ├── Refused       the upload cannot be processed as it is; its row says why; sending it again as it is
 │                 does not help
 │   └── Held      the upload can be processed once something else has changed; it waits by itself
-└── LostRace      another invocation was faster; read the row again and act on what it says
+├── LostRace      another invocation was faster; read the row again and act on what it says
+└── NotConserved  records do not add up; nothing is written until somebody has looked
 
 Everything else (an AWS error, a bug) is raised as it comes: the message fails, is delivered again and
 ends in a dead-letter queue.
@@ -31,6 +32,7 @@ class Code(StrEnum):
     ROWS_INVALID = "ROWS_INVALID"
     PROMPT_FAILED = "PROMPT_FAILED"
     PROMPT_TOO_LONG = "PROMPT_TOO_LONG"
+    MODEL_CANNOT_SEE = "MODEL_CANNOT_SEE"
     TOO_MANY_RECORDS = "TOO_MANY_RECORDS"
     # pipelines
     PIPELINE_INVALID = "PIPELINE_INVALID"
@@ -54,6 +56,7 @@ class Code(StrEnum):
     # documents
     RECORDS_FAILED = "RECORDS_FAILED"
     CANCELLED = "CANCELLED"
+    STUCK = "STUCK"
     REVIEW_REJECTED = "REVIEW_REJECTED"
 
 
@@ -76,3 +79,7 @@ class Held(Refused):
 
 class LostRace(BatchlineError):
     """A conditional write found that another invocation was there first."""
+
+
+class NotConserved(BatchlineError):
+    """Records are lost or twice. Its message comes back until it is a dead letter, which has an alarm."""

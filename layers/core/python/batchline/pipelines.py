@@ -29,7 +29,7 @@ from pydantic import (
 from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
-from batchline import catalog, parameters, structured
+from batchline import catalog, parameters, prompts, structured
 from batchline.errors import Code, Refused
 from batchline.ids import MAX_ATTEMPTS
 from batchline.models import Frozen
@@ -38,7 +38,7 @@ NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 MAX_FILE_BYTES: Final = 100_000
 MAX_NUMBER_BITS: Final = 10_000  # of what a prompt computes
 MAX_DEPTH: Final = 50  # of a file's nesting; Python's own limit on recursion lies far above
-VARIABLES: Final = ("text", "document", "chunk", "row")
+VARIABLES: Final = ("text", "document", "chunk", "row", "rows")
 REDUCE_VARIABLES: Final = ("text", "parts", "document")
 # What Bedrock takes as a model's id or ARN.
 MODEL: Final = r"^[A-Za-z0-9][A-Za-z0-9.:/_-]*$"
@@ -133,11 +133,12 @@ class _Part(Frozen):
 
 
 class Chunk(_Part):
-    """How an upload is cut: by tokens, a record per row (CSV, JSONL), or the whole document."""
+    """How an upload is cut: by tokens, by pages, `rows` rows of a table per record, or not at all."""
 
-    by: Literal["tokens", "row", "document"] = "tokens"
+    by: Literal["tokens", "page", "row", "document"] = "tokens"
     max_tokens: int = Field(default=2000, ge=50)
     overlap_tokens: int = Field(default=0, ge=0)
+    rows: int = Field(default=1, ge=1, le=1000)
 
     @model_validator(mode="after")
     def _overlap_below_half(self) -> Self:
@@ -371,7 +372,7 @@ class Pipeline(_Part):
     @field_validator("prompt")
     @classmethod
     def _prompt_reads_the_document(cls, prompt: str) -> str:
-        if not _variables(prompt, VARIABLES) & {"text", "row"}:
+        if not _variables(prompt, VARIABLES) & {"text", "row", "rows"}:
             message = "it uses neither {{ text }} nor {{ row }}, so no document would be read"
             raise ValueError(message)
         return prompt
@@ -380,10 +381,7 @@ class Pipeline(_Part):
     def _fits_together(self, info: ValidationInfo) -> Self:
         if info.context is IN_FORCE:
             return self
-        uses_row = "row" in jinja2.meta.find_undeclared_variables(TEMPLATES.parse(self.prompt))
-        if uses_row and self.chunk.by != "row":
-            message = "the prompt uses {{ row }}, which needs `chunk: {by: row}`"
-            raise _Misfit(message, "prompt")
+        self._rows_fit_together()
         if self.combine in {"jsonl", "csv"} and self.chunk.by != "row":
             message = f"combine: {self.combine} writes a row per input row, which needs `chunk: {{by: row}}`"
             raise _Misfit(message, "combine")
@@ -405,9 +403,29 @@ class Pipeline(_Part):
             raise _Misfit(message, "review", "when")
         return self
 
+    def _rows_fit_together(self) -> None:
+        used = jinja2.meta.find_undeclared_variables(TEMPLATES.parse(self.prompt))
+        for name in sorted(used & {"row", "rows"}):
+            if self.chunk.by != "row":
+                message = f"the prompt uses {{{{ {name} }}}}, which needs `chunk: {{by: row}}`"
+                raise _Misfit(message, "prompt")
+        if self.chunk.rows > 1 and self.chunk.by != "row":
+            message = "chunk.rows counts the rows of a table, which needs `by: row`"
+            raise _Misfit(message, "chunk", "rows")
+        if self.chunk.rows > 1 and "row" in used:
+            message = (
+                f"the prompt uses {{{{ row }}}}, but a record has {self.chunk.rows} rows; use {{{{ rows }}}}"
+            )
+            raise _Misfit(message, "prompt")
+
     @property
     def template(self) -> jinja2.Template:
         return compiled(self.prompt)
+
+    @property
+    def uses_tags(self) -> bool:
+        """Whether the prompt may read the tags of an upload, for which S3 must be asked."""
+        return prompts.may_read(TEMPLATES.parse(self.prompt), "document", "tags")
 
     @property
     def reducing(self) -> "Pipeline | None":

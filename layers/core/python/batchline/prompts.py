@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import jinja2
+from jinja2 import nodes
 
 # Of the processor, so that a busy machine changes nothing; a long prompt takes a millisecond.
 MAX_SECONDS: Final = 2.0
@@ -53,6 +54,19 @@ def render(template: jinja2.Template, variables: Mapping[str, Any]) -> str:
         return _render(template, variables)
     except MemoryError as error:
         raise TooMuch(f"it takes more than {MAX_MEMORY_BYTES >> 20} MB of memory") from error
+
+
+def may_read(parsed: nodes.Template, variable: str, attribute: str) -> bool:
+    """Tell whether a template reads this attribute of a variable, or may: it may name one at run time."""
+    named: list[object] = [one.attr for one in parsed.find_all(nodes.Getattr) if _is(one.node, variable)]
+    named += [one.arg for one in parsed.find_all(nodes.Getitem) if _is(one.node, variable)]
+    fixed = [one.value if isinstance(one, nodes.Const) else one for one in named]
+    mentioned = sum(one.name == variable for one in parsed.find_all(nodes.Name))
+    return attribute in fixed or mentioned > len(fixed) or not all(isinstance(one, str) for one in fixed)
+
+
+def _is(node: nodes.Node, variable: str) -> bool:
+    return isinstance(node, nodes.Name) and node.name == variable
 
 
 def _render(template: jinja2.Template, variables: Mapping[str, Any]) -> str:

@@ -1,5 +1,6 @@
-"""Records: what the model is asked about one chunk, as the body of a Converse request."""
+"""Records: what the model is asked about one chunk, as the body of a request in its dialect."""
 
+import base64
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,14 +8,17 @@ from typing import Any, Final
 
 import orjson
 
-from batchline import catalog, prompts
+from batchline import catalog, dialects, prompts
 from batchline.errors import Code, Refused
+from batchline.formats.content import Image
 from batchline.pipelines import Pipeline
 from batchline.tokens import estimate_tokens
 
 # Tokens that a chat format adds around system text and message; measured 6 to 7 for Claude.
 FRAME_TOKENS: Final = 12
-INVOCATION_TYPE: Final = "Converse"
+# The most that a picture costs with Claude: a larger one is scaled down to 1.15 megapixels, and
+# width * height / 750 tokens are charged. https://docs.claude.com/en/docs/build-with-claude/vision
+IMAGE_TOKENS: Final = 1600
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +34,19 @@ class Record:
         return b'{"recordId":"%b","modelInput":%b}\n' % (record_id.encode(), self.model_input)
 
 
-def record(pipeline: Pipeline, index: int, variables: Mapping[str, Any]) -> Record:
-    """Render the prompt for one chunk.
+def record(
+    pipeline: Pipeline, index: int, variables: Mapping[str, Any], *, image: Image | None = None
+) -> Record:
+    """Render the prompt for one chunk, or for a picture, which stands before it.
 
-    Raises Refused with PROMPT_FAILED, or with PROMPT_TOO_LONG and the numbers.
+    Raises Refused with PROMPT_FAILED, MODEL_CANNOT_SEE, or with PROMPT_TOO_LONG and the numbers.
     """
+    if image and not catalog.model(pipeline.model).vision:
+        raise Refused(
+            Code.MODEL_CANNOT_SEE,
+            f"The file holds pictures, and {pipeline.model} reads text only. Name a model that sees in the "
+            "pipeline, or upload the text.",
+        )
     try:
         prompt = prompts.render(pipeline.template, variables)
         prompt.encode()
@@ -44,19 +56,26 @@ def record(pipeline: Pipeline, index: int, variables: Mapping[str, Any]) -> Reco
             f"The prompt cannot be rendered for record {index}: {_said(error)}. Correct the pipeline's "
             "prompt or the document.",
         ) from error
-    body = request(pipeline, prompt)
-    asked = "".join([prompt, *(part["text"] for part in body.get("system", ()))])
-    if "outputConfig" in body:
+    model = catalog.model(pipeline.model)
+    content = [*([_picture(image)] if image else []), {"text": prompt}]
+    body = dialects.body(pipeline, content, pipeline.model, max_tokens=pipeline.inference.max_tokens)
+    asked = "".join(part.get("text", "") for part in (*dialects.instructions(pipeline, model), *content))
+    if model.structured_output:
         asked += pipeline.schema_text or ""
-    tokens = estimate_tokens(asked, pipeline.model) + FRAME_TOKENS
-    context = catalog.model(pipeline.model).context
-    if tokens + pipeline.inference.max_tokens > context:
+    tokens = estimate_tokens(asked, pipeline.model) + FRAME_TOKENS + (IMAGE_TOKENS if image else 0)
+    if tokens + pipeline.answer_tokens > model.context:
         raise Refused(
             Code.PROMPT_TOO_LONG,
-            f"Record {index} has about {tokens} tokens and may answer {pipeline.inference.max_tokens}; "
-            f"{pipeline.model} takes {context} in all. Lower chunk.max_tokens in the pipeline.",
+            f"Record {index} has about {tokens} tokens and may answer {pipeline.answer_tokens}; "
+            f"{pipeline.model} takes {model.context} in all. Lower chunk.max_tokens in the pipeline.",
         )
     return Record(index, orjson.dumps(body), tokens)
+
+
+def _picture(image: Image) -> dict[str, Any]:
+    """Write a picture as the content block of a JSON request, where bytes are Base64."""
+    data = base64.b64encode(image.data).decode("ascii")
+    return {"image": {"format": image.format, "source": {"bytes": data}}}
 
 
 def _said(error: Exception) -> str:
@@ -66,36 +85,18 @@ def _said(error: Exception) -> str:
     return str(error)[:200].rstrip(".")
 
 
-def request(pipeline: Pipeline, prompt: str) -> dict[str, Any]:
-    """Build the body of a Converse request.
+def for_model(body: Mapping[str, Any], pipeline: Pipeline, model_id: str) -> dict[str, Any]:
+    """Write a request anew for another model of the pipeline's list: the same content, in its words.
 
-    https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html
+    The room for the answer stays as it is, within what the model has.
     """
-    system = [pipeline.system] if pipeline.system else []
-    config: dict[str, Any] = {"maxTokens": pipeline.inference.max_tokens}
-    if pipeline.inference.temperature is not None:
-        config["temperature"] = pipeline.inference.temperature
-    if pipeline.inference.top_p is not None:
-        config["topP"] = pipeline.inference.top_p
-    if pipeline.inference.stop_sequences:
-        config["stopSequences"] = list(pipeline.inference.stop_sequences)
-    body: dict[str, Any] = {
-        "messages": [{"role": "user", "content": [{"text": prompt}]}],
-        "inferenceConfig": config,
-    }
-    if schema := pipeline.schema_text:
-        if catalog.model(pipeline.model).structured_output:
-            definition = {"name": "answer", "schema": schema}
-            body["outputConfig"] = {
-                "textFormat": {"type": "json_schema", "structure": {"jsonSchema": definition}}
-            }
-        else:
-            system.append(
-                f"Answer with one JSON value that satisfies this JSON Schema, and nothing else:\n{schema}"
-            )
-    if system:
-        body["system"] = [{"text": text} for text in system]
-    return body
+    told = [pipeline.system, dialects.SCHEMA_REQUEST + (pipeline.schema_text or "")]
+    content = [block for block in body["messages"][0]["content"] if block.get("text") not in told]
+    most = body["inferenceConfig"]["maxTokens"]
+    model = catalog.model(model_id)
+    if model.known:
+        most = min(most, model.max_output)
+    return dialects.body(pipeline, content, model_id, max_tokens=most)
 
 
 def with_more_room(body: Mapping[str, Any], model: str) -> dict[str, Any]:

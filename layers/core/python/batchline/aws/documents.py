@@ -97,6 +97,10 @@ class Documents:
     def get(self, document_id: str) -> Row | None:
         return dynamo.get(self.client, self.table, {"document_id": document_id})
 
+    def all(self) -> Iterator[Row]:
+        """Yield every document, in no order. The whole table is read."""
+        return dynamo.scan(self.client, self.table)
+
     def get_many(self, document_ids: Iterable[str]) -> Iterator[Row]:
         keys = ({"document_id": one} for one in document_ids)
         return dynamo.get_many(self.client, self.table, keys)
@@ -244,7 +248,9 @@ class Documents:
             "yes": True,
             "chunking": DocumentStatus.CHUNKING,
         }
-        expression = "SET #status = :status, #documents = :documents, #finished_at = :finished, #sealed = :yes"
+        expression = (
+            "SET #status = :status, #documents = :documents, #finished_at = :finished, #sealed = :yes"
+        )
         if failure:
             expression += ", #error = :error, #problem = :problem"
             values |= {"error": _error(failure), "problem": problem(pipeline, failure.code)}
@@ -450,16 +456,21 @@ class Documents:
             "needed": Code.REVIEW_NEEDED,
         }
         sets = ["#status = :status", "#finished_at = :finished", "#review = :review"]
+        removes = [name for name, value in result.items() if value is None]
         for name, value in result.items():
-            sets.append(f"#{name} = :{name}")
-            values[name] = value
+            if value is not None:
+                sets.append(f"#{name} = :{name}")
+                values[name] = value
         if failure:
             sets += ["#error = :error", "#problem = :problem"]
             values |= {"error": _error(failure), "problem": problem(pipeline, failure.code)}
+        else:
+            removes += ["error", "problem"]
+        removed = " REMOVE " + ", ".join(f"#{name}" for name in removes) if removes else ""
         request = dynamo.update(
             self.table,
             {"document_id": document_id},
-            "SET " + ", ".join(sets) + ("" if failure else " REMOVE #error, #problem"),
+            "SET " + ", ".join(sets) + removed,
             when="#status = :held AND #error.#code = :needed",
             values=values,
         )

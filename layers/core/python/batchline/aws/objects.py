@@ -1,4 +1,4 @@
-"""Objects in S3: the inbox, which people write, and the work bucket, which only Batchline writes.
+"""Objects in the work bucket, which only Batchline writes.
 
     pipelines/<name>/<version>.json        every version of a pipeline that was ever in force
     shards/<shard_id>.jsonl                records that wait for a job
@@ -13,24 +13,17 @@
 Keys under jobs/ stay inside the pattern that Bedrock allows, whatever the upload was called.
 """
 
-import json
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from io import RawIOBase
-from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, override
 
 import msgspec
 import orjson
 from boto3.s3.transfer import TransferConfig
-from botocore.exceptions import ClientError
 
-from batchline.aws.dynamo import code_of
-from batchline.chunk import Upload
-from batchline.errors import Code, Refused
 from batchline.models import Shard
 
 if TYPE_CHECKING:
@@ -39,8 +32,8 @@ if TYPE_CHECKING:
 READ_BYTES: Final = 1 << 20
 UPLOAD_PART_BYTES: Final = 8 << 20
 PIECE_BYTES: Final = 4 << 20
-READ_AHEAD: Final = 6
-GONE: Final = frozenset({"404", "NoSuchKey", "NoSuchVersion", "NotFound", "405", "MethodNotAllowed"})
+READERS: Final = 24
+AHEAD_BYTES: Final = 24 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,59 +43,6 @@ class StoredObject:
     key: str
     size: int
     etag: str
-
-
-@dataclass(frozen=True, slots=True)
-class Inbox:
-    """The bucket that people write to."""
-
-    client: "S3Client"
-
-    def content(self, upload: Upload) -> str:
-        """Identify the bytes of an upload by a hash of the whole object and its size.
-
-        The ETag comes first: for an upload in one request it is the MD5, whoever uploads. Which checksum
-        an object has depends on the client, and the ETag of a multipart upload on the size of its parts.
-        Raises Refused(UPLOAD_GONE) when it has been deleted.
-        """
-        try:
-            head: Any = self.client.head_object(**_version(upload), ChecksumMode="ENABLED")
-        except ClientError as error:
-            raise _gone(error) from error
-        etag = head["ETag"]
-        if "-" not in etag and head.get("ServerSideEncryption", "AES256") == "AES256":
-            return f"{etag} {head['ContentLength']}"
-        whole = head.get("ChecksumType") != "COMPOSITE"
-        sums = ("ChecksumSHA256", "ChecksumCRC64NVME", "ChecksumCRC32C", "ChecksumCRC32")
-        found = next((str(head[name]) for name in sums if name in head), None) if whole else None
-        return f"{found or etag} {head['ContentLength']}"
-
-    def send(self, bucket: str, key: str, path: Path) -> Upload:
-        """Upload a file as people do, in one request, so that S3 knows a checksum of the whole."""
-        with path.open("rb") as body:
-            reply = self.client.put_object(Bucket=bucket, Key=key, Body=body)
-        return Upload(bucket, key, reply.get("VersionId"), path.stat().st_size, sequencer="")
-
-    def read(self, upload: Upload) -> bytes:
-        """Read the version of the object that was uploaded. Raises Refused(UPLOAD_GONE)."""
-        try:
-            return self.client.get_object(**_version(upload))["Body"].read()
-        except ClientError as error:
-            raise _gone(error) from error
-
-
-def _version(upload: Upload) -> Any:
-    named = {"Bucket": upload.bucket, "Key": upload.key}
-    return named | ({"VersionId": upload.version_id} if upload.version_id else {})
-
-
-def _gone(error: ClientError) -> Exception:
-    if code_of(error) not in GONE:
-        return error
-    return Refused(
-        Code.UPLOAD_GONE,
-        "The object was deleted before it was read. Upload it again if it is still wanted.",
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,15 +117,24 @@ class Work:
         """Stream the content of objects, each given by key and size in bytes, one after the other.
 
         A few threads fetch what comes next, small objects whole and large ones in pieces, because
-        waiting for S3 costs more than moving the bytes. At most `READ_AHEAD` + 1 pieces are held at once.
+        waiting for S3 costs more than moving the bytes. Not more than `AHEAD_BYTES` are held at once.
         """
         pieces = ((key, size, start) for key, size in sizes for start in range(0, size, PIECE_BYTES))
-        pool = ThreadPoolExecutor(READ_AHEAD)
+        upcoming = next(pieces, None)
+        ahead: deque[Future[bytes]] = deque()
+        lengths: deque[int] = deque()
+        pool = ThreadPoolExecutor(READERS)
         try:
-            ahead = deque(pool.submit(self._piece, *one) for one in islice(pieces, READ_AHEAD))
-            while ahead:
+            while upcoming or ahead:
+                while upcoming and len(ahead) < READERS:
+                    length = min(PIECE_BYTES, upcoming[1] - upcoming[2])
+                    if sum(lengths) + length > AHEAD_BYTES:
+                        break
+                    ahead.append(pool.submit(self._piece, *upcoming))
+                    lengths.append(length)
+                    upcoming = next(pieces, None)
                 block = ahead.popleft().result()
-                ahead.extend(pool.submit(self._piece, *one) for one in islice(pieces, 1))
+                lengths.popleft()
                 yield block
         finally:
             pool.shutdown(cancel_futures=True)
@@ -217,14 +166,6 @@ class Work:
 
     def get_pipeline(self, name: str, version: str) -> str:
         return self.get(_pipeline_key(name, version)).decode()
-
-    # results
-
-    def put_result(self, pipeline: str, document_id: str, value: Mapping[str, Any]) -> str:
-        key = f"results/{pipeline}/{document_id}.json"
-        # orjson writes no integer beyond 64 bits, and a model may answer with one.
-        self.put(key, json.dumps(value, ensure_ascii=False, indent=2, default=float).encode())
-        return key
 
 
 class _Plan(msgspec.Struct):

@@ -1,8 +1,9 @@
 """A deployed stack as somebody at a terminal finds it: by its name, with their own credentials."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from http import HTTPStatus
 from typing import Final, Self
 from urllib.parse import urlsplit
@@ -11,14 +12,19 @@ from botocore import exceptions as botocore
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from batchline.aws import clients
+from batchline.aws.audit import Auditor
+from batchline.aws.cancel import Canceller
 from batchline.aws.control import Control
 from batchline.aws.costs import Costs
 from batchline.aws.documents import Documents
 from batchline.aws.dynamo import code_of
+from batchline.aws.inbox import Inbox
 from batchline.aws.jobs import Jobs
-from batchline.aws.objects import Inbox, Work
+from batchline.aws.objects import Work
 from batchline.aws.pipelines import Pipelines
+from batchline.aws.queues import Queue
 from batchline.aws.results import Results
+from batchline.aws.review import Reviewer
 from batchline.errors import BatchlineError
 
 NO_CREDENTIALS: Final = (
@@ -63,6 +69,35 @@ class Outputs(BaseModel):
     jobs_table: str = Field(alias="JobsTable")
     costs_table: str = Field(alias="CostsTable")
     control_table: str = Field(alias="ControlTable")
+    uploads_queue: str = Field(alias="UploadsQueue")
+    wake_queue: str = Field(alias="WakeQueue")
+    jobs_queue: str = Field(alias="JobsQueue")
+    on_demand_queue: str = Field(alias="OnDemandQueue")
+    job_events_queue: str = Field(alias="JobEventsQueue")
+    documents_queue: str = Field(alias="DocumentsQueue")
+
+
+@dataclass(frozen=True, slots=True)
+class Queues:
+    """The queue in front of each stage."""
+
+    uploads: Queue
+    wake: Queue
+    jobs: Queue
+    on_demand: Queue
+    job_events: Queue
+    documents: Queue
+
+    def by_stage(self) -> dict[str, Queue]:
+        """Name the queues as the command line does, in the order of the stages."""
+        return {
+            "uploads": self.uploads,
+            "wake": self.wake,
+            "jobs": self.jobs,
+            "on-demand": self.on_demand,
+            "job-events": self.job_events,
+            "documents": self.documents,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +114,13 @@ class Stack:
     costs: Costs
     control: Control
     pipelines: Pipelines
+    queues: Queues
 
     @classmethod
     def connect(cls, name: str) -> Self:
         """Find a stack by its name. Raises StackError."""
         outputs = _outputs(name)
-        dynamodb, s3 = clients.dynamodb(), clients.s3()
+        dynamodb, s3, sqs = clients.dynamodb(), clients.s3(), clients.sqs()
         work = Work(s3, outputs.work_bucket)
         control = Control(dynamodb, outputs.control_table)
         return cls(
@@ -98,6 +134,35 @@ class Stack:
             costs=Costs(dynamodb, outputs.costs_table),
             control=control,
             pipelines=Pipelines(control, work),
+            queues=Queues(
+                uploads=Queue(sqs, outputs.uploads_queue),
+                wake=Queue(sqs, outputs.wake_queue),
+                jobs=Queue(sqs, outputs.jobs_queue),
+                on_demand=Queue(sqs, outputs.on_demand_queue),
+                job_events=Queue(sqs, outputs.job_events_queue),
+                documents=Queue(sqs, outputs.documents_queue),
+            ),
+        )
+
+    def auditor(self) -> Auditor:
+        return Auditor(self.documents, self.results, self.jobs, self.costs, self.control, self.work)
+
+    def reviewer(self, now: Callable[[], datetime]) -> Reviewer:
+        """Settle reviews in the name of whose credentials are used."""
+        by = clients.sts().get_caller_identity()["Arn"]
+        return Reviewer(self.documents, self.work, self.pipelines, self.queues.documents, by, now)
+
+    def canceller(self, now: Callable[[], datetime]) -> Canceller:
+        return Canceller(
+            documents=self.documents,
+            jobs=self.jobs,
+            control=self.control,
+            work=self.work,
+            wake_queue=self.queues.wake,
+            jobs_queue=self.queues.jobs,
+            on_demand_queue=self.queues.on_demand,
+            documents_queue=self.queues.documents,
+            clock=now,
         )
 
     @property

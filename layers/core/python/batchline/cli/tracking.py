@@ -82,7 +82,7 @@ def send(stack: Stack, files: Iterable[File]) -> list[Sent]:
 
     def one(file: File) -> Sent:
         upload = stack.inbox.send(stack.inbox_bucket, file.key, file.path)
-        return Sent(file, upload, stack.inbox.content(upload))
+        return Sent(file, upload, stack.inbox.find(upload).content)
 
     with ThreadPoolExecutor(SENDERS) as pool:
         return list(pool.map(one, files))

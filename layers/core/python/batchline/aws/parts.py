@@ -1,0 +1,66 @@
+"""Parts of documents become shards: the object first, then one transaction with the documents' rows."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from batchline import prices
+from batchline.aws.dynamo import Row
+from batchline.aws.queues import MAX_DELAY_SECONDS, Queue
+from batchline.aws.shards import Contents, Shards
+from batchline.chunk import Part
+from batchline.models import Engine, Shard, Usage
+from batchline.pipelines import Pipeline
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A pipeline in the version that a document has been given."""
+
+    name: str
+    version: str
+    pipeline: Pipeline
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Writes parts as shards and has pack look at them in time."""
+
+    shards: Shards
+    wake_queue: Queue
+    clock: Callable[[], datetime]
+
+    def write(self, shard_id: str, parts: Sequence[Part], chosen: Chosen) -> Shard:
+        """Write the object of a shard. Until it is registered nobody knows of it."""
+        lines = [line for part in parts for line in part.lines()]
+        contents = Contents(
+            ranges=[part.range for part in parts],
+            lines=lines,
+            input_tokens=sum(one.input_tokens for part in parts for one in part.records),
+            output_tokens=len(lines) * chosen.pipeline.inference.max_tokens,
+        )
+        return self.shards.write(
+            shard_id,
+            contents,
+            name=chosen.name,
+            pipeline=chosen.pipeline,
+            version=chosen.version,
+            now=self.clock(),
+        )
+
+    def register(self, shard: Shard, owners: Sequence[Row], pipeline: Pipeline) -> None:
+        """Register a shard with its documents' writes. Raises dynamo.Cancelled as Shards.register does."""
+        self.shards.register(shard, owners)
+        # Pack should look the moment the records become urgent; its schedule is up to a minute late.
+        if pipeline.max_wait <= MAX_DELAY_SECONDS:
+            self.wake_queue.ring({"hop": 0}, delay_seconds=pipeline.max_wait)
+
+
+def estimate(pipeline: Pipeline, part: Part) -> Decimal:
+    """Estimate the most that a part may cost in a batch, in USD."""
+    usage = Usage(
+        sum(one.input_tokens for one in part.records),
+        len(part.records) * pipeline.inference.max_tokens,
+    )
+    return prices.price(pipeline.model, Engine.BATCH).cost(usage)

@@ -1,0 +1,103 @@
+"""Small documents: rows and records of many of them are written in one transaction."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from batchline import chunk, ids
+from batchline.aws import dynamo
+from batchline.aws.documents import Arrival, Documents
+from batchline.aws.parts import Chosen, Parts, estimate
+from batchline.chunk import Part
+
+SHARD_DOCUMENTS: Final = dynamo.TRANSACTION_WRITES - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Small:
+    """A document whose records all go into one shard."""
+
+    arrival: Arrival
+    part: Part
+
+
+@dataclass(slots=True)
+class Waiting:
+    """The small documents of one version of a pipeline that are to be written together."""
+
+    chosen: Chosen
+    documents: dict[str, Small] = field(default_factory=dict)
+    bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SmallDocuments:
+    """Takes small documents, and writes them when a shard is full or when told to."""
+
+    documents: Documents
+    parts: Parts
+    _waiting: dict[tuple[str, str], Waiting] = field(default_factory=dict)
+
+    def add(self, arrival: Arrival, chosen: Chosen, part: Part) -> None:
+        """Take a document. It is not safe before `write`, and no upload may be acknowledged earlier."""
+        key = (chosen.name, chosen.version)
+        waiting = self._waiting.setdefault(key, Waiting(chosen))
+        waiting.documents[arrival.document_id] = Small(arrival, part)
+        waiting.bytes += part.size
+        if waiting.bytes > 2 * chunk.SHARD_BYTES:  # memory, whatever a batch holds
+            self._write(self._waiting.pop(key))
+
+    def write(self) -> None:
+        """Write all documents taken so far, many to a shard."""
+        taken = list(self._waiting.values())
+        self._waiting.clear()  # what fails is delivered again, to whichever process
+        for one in taken:
+            self._write(one)
+
+    def _write(self, waiting: Waiting) -> None:
+        for group in _groups(waiting.documents.values()):
+            self._write_group(waiting.chosen, group)
+
+    def _write_group(self, chosen: Chosen, group: Mapping[str, Small]) -> None:
+        """Write documents and their shard in one transaction; leave out those that exist already."""
+        left = dict(group)
+        while left:
+            members = list(left.values())
+            shard = self.parts.write(ids.shard_id(), [one.part for one in members], chosen)
+            owners = [
+                self.documents.queued(
+                    one.arrival,
+                    chosen.version,
+                    records=len(one.part.records),
+                    estimate_usd=estimate(chosen.pipeline, one.part),
+                )
+                for one in members
+            ]
+            try:
+                self.parts.register(shard, owners, chosen.pipeline)
+            except dynamo.Cancelled as cancelled:
+                for position, one in enumerate(members, start=1):
+                    if cancelled.failed(position):
+                        del left[one.arrival.document_id]
+            else:
+                return
+
+
+def _groups(found: Iterable[Small]) -> Iterator[dict[str, Small]]:
+    """Group small documents by what one shard and one transaction hold."""
+    group: dict[str, Small] = {}
+    records = size = 0
+    for one in found:
+        full = (
+            len(group) >= SHARD_DOCUMENTS
+            or records + len(one.part.records) > chunk.SHARD_RECORDS
+            or size + one.part.size > chunk.SHARD_BYTES
+        )
+        if group and full:
+            yield group
+            group, records, size = {}, 0, 0
+        group[one.arrival.document_id] = one
+        records += len(one.part.records)
+        size += one.part.size
+    if group:
+        yield group
