@@ -64,6 +64,7 @@ OFFICE: Final = (
     (b"xl/", Format.XLSX),
 )
 SUFFIXES: Final[Mapping[str, Format]] = {
+    ".txt": Format.TEXT,
     ".md": Format.MARKDOWN,
     ".markdown": Format.MARKDOWN,
     ".html": Format.HTML,
@@ -95,9 +96,10 @@ _MAIL: Final = re.compile(
     rb"(?:Return-Path|Received|Delivered-To|Message-ID|MIME-Version|DKIM-Signature): ", re.IGNORECASE
 )
 _OBJECT_LINE: Final = re.compile(rb"\s*\{[^\r\n]*\}[ \t]*\r?\n\s*\{")
-# Names of text whose content may begin as another format does: source code, and text by its writer's word.
-SOURCE: Final = frozenset(
-    [".txt", ".text", ".log", ".rst", ".py", ".js", ".mjs", ".ts", ".tsx", ".jsx", ".vue", ".svelte", ".php", ".erb", ".ejs", ".hbs", ".jsp", ".asp", ".aspx", ".cshtml", ".java", ".kt", ".c", ".h", ".cc", ".cpp", ".hpp", ".cs", ".go", ".rs", ".rb", ".pl", ".sh", ".sql", ".swift", ".scala", ".lua", ".r", ".m", ".css", ".scss", ".tex", ".xml", ".xsl", ".svg", ".yaml", ".yml", ".toml", ".ini", ".cfg", ".conf", ".diff", ".patch"]
+# Names of source code, which may begin as another format does.
+_SOURCE: Final = re.compile(
+    r"\.(?:py|[mc]?js|tsx?|jsx|vue|svelte|php|erb|ejs|hbs|jsp|aspx?|cshtml|java|kt|scala|c|h|cc|cpp|hpp|cs|go|rs"
+    r"|rb|pl|lua|r|m|swift|sh|sql|css|scss|tex|rst|xml|xsl|svg|ya?ml|toml|ini|cfg|conf|diff|patch|log)"
 )
 
 
@@ -126,20 +128,16 @@ def detect(head: bytes, name: str) -> Format:
 
 def _written(head: bytes, suffix: str) -> Format:
     """Decide among the formats that are text."""
-    if suffix in SOURCE - {".txt"}:
+    if _SOURCE.fullmatch(suffix):
         return Format.TEXT
     if _HTML.match(head):
         return Format.HTML
-    if suffix == ".txt":
-        return Format.TEXT
     kind = SUFFIXES.get(suffix)
-    if kind is Format.JSON and _OBJECT_LINE.match(head):
+    if kind in {None, Format.JSON} and _OBJECT_LINE.match(head):
         return Format.JSONL
-    if kind:
-        return kind
-    if _MAIL.match(head):
-        return Format.EML
-    return Format.JSONL if _OBJECT_LINE.match(head) else Format.TEXT
+    if kind is None:
+        return Format.EML if _MAIL.match(head) else Format.TEXT
+    return kind
 
 
 def _packed(head: bytes, suffix: str) -> Format:
