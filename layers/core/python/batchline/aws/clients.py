@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sts import STSClient
 
 RETRIES = Config(
     retries={"mode": "standard", "total_max_attempts": 6},
@@ -57,6 +58,11 @@ def bedrock() -> "BedrockClient":
 @cache
 def bedrock_runtime() -> "BedrockRuntimeClient":
     return boto3.client("bedrock-runtime", config=PAID)
+
+
+@cache
+def sts() -> "STSClient":
+    return boto3.client("sts", config=ATTENDED)
 
 
 @cache

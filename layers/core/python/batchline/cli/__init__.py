@@ -13,7 +13,21 @@ import typer
 from typer.core import TyperGroup
 
 from batchline.aws.stack import plain_errors
-from batchline.cli import checkout, costs, demo, jobs, pipelines, results, status, upload
+from batchline.cli import (
+    audit,
+    cancel,
+    checkout,
+    costs,
+    demo,
+    jobs,
+    pipelines,
+    redrive,
+    results,
+    resume,
+    review,
+    status,
+    upload,
+)
 from batchline.cli.session import NOT_DONE, Problem, Session
 from batchline.errors import BatchlineError
 
@@ -109,6 +123,11 @@ app.command()(status.status)
 app.command()(results.results)
 app.command()(jobs.jobs)
 app.command()(costs.costs)
+app.command()(cancel.cancel)
+app.command()(resume.resume)
+app.command()(review.review)
+app.command()(redrive.redrive)
+app.command()(audit.audit)
 app.command(name="pipelines")(pipelines.listed)
 app.add_typer(pipelines.app, name="pipeline")
 
