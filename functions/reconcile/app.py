@@ -23,7 +23,14 @@ def reconciler() -> Reconciler:
 @logger.inject_lambda_context
 @metrics.log_metrics
 @tracer.capture_lambda_handler
-def handler(_event: dict[str, Any], _context: LambdaContext) -> None:
+def handler(_event: dict[str, Any], context: LambdaContext) -> None:
     found = reconciler().run()
+    # The alarms of one stack must not hear another stack's numbers.
+    metrics.add_dimension("function", context.function_name)
     metrics.add_metric("SlotsFreed", MetricUnit.Count, found.freed)
+    metrics.add_metric("JobsStopped", MetricUnit.Count, found.stopped)
+    metrics.add_metric("OrphanJobs", MetricUnit.Count, found.orphans)
+    metrics.add_metric("JobsWaitingTooLong", MetricUnit.Count, found.waiting)
+    metrics.add_metric("LanePaused", MetricUnit.Count, found.paused)
+    metrics.add_metric("StuckDocuments", MetricUnit.Count, found.stuck)
     logger.info("reconciled", **asdict(found))

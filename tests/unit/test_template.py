@@ -27,7 +27,7 @@ SOURCES = {
 }
 
 ENDPOINTS = {"AWS_ENDPOINT_URL_BEDROCK", "AWS_ENDPOINT_URL_BEDROCK_RUNTIME"}
-REACHES_BEDROCK = {"Submit", "Invoke", "Collect"}
+REACHES_BEDROCK = {"Submit", "Invoke", "Collect", "Reconcile"}
 
 # These actions know no resources, so IAM demands "*".
 WITHOUT_RESOURCE = {"bedrock:ListModelInvocationJobs"}
@@ -188,6 +188,21 @@ def test_a_poison_message_ends_in_a_queue_with_an_alarm(queue: str) -> None:
         {"Name": "QueueName", "Value": {"Fn::GetAtt": [dead_letters, "QueueName"]}}
     ]
     assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanThreshold", 0)
+
+
+@pytest.mark.parametrize("metric", ["LanePaused", "StuckDocuments", "JobsWaitingTooLong"])
+def test_what_reconcile_counts_has_an_alarm_of_this_stack_alone(metric: str) -> None:
+    alarm = ALARMS[f"{metric}Alarm"]
+    variables = template.load()["Globals"]["Function"]["Environment"]["Variables"]
+    assert (alarm["Namespace"], alarm["MetricName"]) == (variables["POWERTOOLS_METRICS_NAMESPACE"], metric)
+    assert alarm["Dimensions"] == [
+        {"Name": "service", "Value": variables["POWERTOOLS_SERVICE_NAME"]},
+        {"Name": "function", "Value": {"Ref": "Reconcile"}},
+    ]
+    assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanThreshold", 0)
+    source = (template.REPOSITORY / "functions/reconcile/app.py").read_text(encoding="utf-8")
+    assert f'add_metric("{metric}"' in source
+    assert 'add_dimension("function"' in source
 
 
 def test_every_queue_is_encrypted_with_the_key_of_sqs() -> None:

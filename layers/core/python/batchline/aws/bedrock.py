@@ -117,8 +117,8 @@ class Bedrock:
         """Find a job's ARN by its name among those submitted after a time."""
         return next((one.arn for one in self.listed(name, after=after) if one.name == name), None)
 
-    def stop(self, arn: str) -> None:
-        """Stop a job; one that has ended is left as it is. Raises Unanswered when it may still run.
+    def stop(self, arn: str) -> bool:
+        """Stop a job. False: it has ended already, or is about to. Raises Unanswered when it may run on.
 
         Any other error is raised as it comes: nothing but the stack's own permissions explains it.
         """
@@ -129,8 +129,10 @@ class Bedrock:
                 raise Unanswered(sentence(error)) from error
             if code_of(error) != NOT_STOPPABLE:
                 raise
+            return False
         except (BotoConnectionError, HTTPClientError) as error:
             raise Unanswered(str(error)) from error
+        return True
 
     def state(self, arn: str) -> JobState:
         reply = self.client.get_model_invocation_job(jobIdentifier=arn)

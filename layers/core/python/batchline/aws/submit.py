@@ -8,17 +8,13 @@ has not been asked for it. From then on it is created, found or refused first, a
 """
 
 import random
-from collections.abc import Callable, Generator, Iterable, Mapping
-from contextlib import closing
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import groupby
 from typing import Final, Self
 
-import orjson
-
 from batchline import catalog, ids, settings, submit
-from batchline.aws import bedrock, clients, dynamo, objects
+from batchline.aws import bedrock, clients, dynamo, inputs, objects
 from batchline.aws.bedrock import BatchJob, Bedrock
 from batchline.aws.control import Control
 from batchline.aws.dynamo import Row
@@ -27,8 +23,7 @@ from batchline.aws.lease import JobLease
 from batchline.aws.objects import Work
 from batchline.aws.queues import Queue
 from batchline.errors import LostRace
-from batchline.ids import RecordId
-from batchline.models import Engine, JobStatus, Shard, timestamp
+from batchline.models import Engine, JobStatus, timestamp
 from batchline.submit import Selection
 
 SUBMITTABLE: Final = frozenset({JobStatus.OPEN, JobStatus.WAITING, JobStatus.BUILDING, JobStatus.READY})
@@ -122,28 +117,15 @@ class Submitter:
         return row
 
     def _write_input(self, row: Row, chosen: Selection, lease: JobLease, max_file_bytes: int) -> Row:
-        """Stream the chosen records into input files and say what they hold."""
+        """Write the chosen records into files and say what they hold."""
         prefix = objects.input_prefix(row["job_id"], row["builds"])
-        count = size = 0
-        for group in submit.files(chosen.shards, max_file_bytes=max_file_bytes):
-            with closing(self._content(group, chosen.left_out)) as blocks:
-                kept = lease.keeping(blocks)
-                size += self.work.write_stream(f"{prefix}{count:04d}.jsonl", kept)
-            count += 1
-        return {"files": count, "bytes": size, "records": chosen.records, "left_out": chosen.cancelled}
-
-    def _content(self, shards: Iterable[Shard], left_out: Mapping[str, frozenset[str]]) -> Generator[bytes]:
-        """Stream the records of shards: as they are, or line by line where some are left out."""
-        for whole, run in groupby(shards, key=lambda one: one.shard_id not in left_out):
-            if whole:
-                with closing(self.work.read_ahead((one.key, one.bytes) for one in run)) as blocks:
-                    yield from blocks
-                continue
-            for shard in run:
-                for line in self.work.lines(shard.key):
-                    record = RecordId.parse(orjson.loads(line)["recordId"])
-                    if record is None or record.document_id not in left_out[shard.shard_id]:
-                        yield line + b"\n"
+        written = inputs.write(self.work, prefix, chosen, max_file_bytes=max_file_bytes, keep=lease.keeping)
+        return {
+            "files": written.files,
+            "bytes": written.bytes,
+            "records": chosen.records,
+            "left_out": chosen.cancelled,
+        }
 
     def _nobody(self, row: Row, owner: str, why: str) -> Row:
         """Give the job to nobody and its slot back, at once.
