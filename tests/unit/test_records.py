@@ -7,12 +7,15 @@ import pytest
 from batchline import catalog, records
 from batchline.errors import Code, Refused
 from batchline.pipelines import Pipeline
+from batchline.tokens import estimate_tokens
 from botocore.validate import ParamValidator
 from hypothesis import given
 from hypothesis import strategies as st
 
 NOVA = "us.amazon.nova-lite-v1:0"
 HAIKU = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
+TITAN_TEXT = "amazon.titan-text-express-v1"
+TITAN = "amazon.titan-embed-text-v2:0"
 SCHEMA = {"type": "object", "properties": {"必要": {"type": "string"}}}
 
 
@@ -31,7 +34,7 @@ def body_of(one: records.Record) -> dict[str, Any]:
     return body
 
 
-@pytest.mark.parametrize("model", [NOVA, HAIKU, "example.unknown-v1"])
+@pytest.mark.parametrize("model", [NOVA, HAIKU, TITAN_TEXT, "example.unknown-v1"])
 @pytest.mark.parametrize(
     "changes",
     [
@@ -43,7 +46,6 @@ def body_of(one: records.Record) -> dict[str, Any]:
             "inference": {
                 "max_tokens": 100,
                 "temperature": 0,
-                "top_p": 0.5,
                 "stop_sequences": ["END", "。"],
             }
         },
@@ -95,10 +97,11 @@ def test_tokens_are_those_of_prompt_system_and_frame() -> None:
     assert records.record(pipeline(), 0, {"text": "x" * 92}).input_tokens == 25 + 12
     # + 40 bytes of system text * 0.25 = 10
     assert records.record(pipeline(system="y" * 40), 0, {"text": "x" * 92}).input_tokens == 35 + 12
-    # A schema is read by the model as well, 100 * 0.25 + len * 0.25 of Claude.
+    # A schema is read by the model as well.
     spec = pipeline(model=HAIKU, output={"schema": {"type": "string"}})
-    assert spec.schema_text == '{"type":"string"}'  # 17 bytes: (100 + 17) * 0.25 = 29.25
-    assert records.record(spec, 0, {"text": "x" * 92}).input_tokens == 30 + 12
+    assert spec.schema_text == '{"type":"string"}'
+    tokens = estimate_tokens("Sum up: " + "x" * 92 + '{"type":"string"}', HAIKU)
+    assert records.record(spec, 0, {"text": "x" * 92}).input_tokens == tokens + 12
 
 
 def test_a_prompt_that_is_too_long_is_refused_with_the_numbers() -> None:
@@ -150,8 +153,8 @@ def test_every_text_arrives_as_it_is(text: str) -> None:
     ("model", "now", "then"),
     [
         (NOVA, 1_000, 2_000),
-        (NOVA, 4_000, 5_000),  # the model's most
-        (NOVA, 5_000, 5_000),
+        (NOVA, 6_000, 10_000),  # the model's most
+        (NOVA, 10_000, 10_000),
         ("example.unknown-v1", 1_000, 2_000),
         ("example.unknown-v1", 8_000, 8_000),  # 4,096 is only our guess
     ],
@@ -160,4 +163,44 @@ def test_a_cut_answer_gets_more_room(model: str, now: int, then: int) -> None:
     body = {"inferenceConfig": {"maxTokens": now, "topP": 1}, "messages": []}
     assert records.with_more_room(body, model)["inferenceConfig"] == {"maxTokens": then, "topP": 1}
     assert body["inferenceConfig"] == {"maxTokens": now, "topP": 1}
-    assert catalog.model(NOVA).max_output == 5_000
+    assert catalog.model(NOVA).max_output == 10_000
+
+
+def test_a_model_that_embeds_is_sent_the_text_alone() -> None:
+    spec = pipeline(model=TITAN, combine="list", inference={"dimensions": 256})
+    one = records.record(spec, 0, {"text": "日本"})
+    assert body_of(one) == {"inputText": "Sum up: 日本", "dimensions": 256, "normalize": True}
+
+
+def test_a_vector_needs_no_room_in_the_context() -> None:
+    """Titan reads 8,192 tokens; 1,024 would be kept for the answer of a model that chats."""
+    one = records.record(pipeline(model=TITAN, combine="list"), 0, {"text": "word " * 5_000})
+    assert 8_192 - 1_024 < one.input_tokens <= 8_192
+
+
+@pytest.mark.parametrize("spec", [pipeline(), pipeline(system="Be brief.", output={"schema": SCHEMA})])
+@pytest.mark.parametrize("first", [NOVA, HAIKU, TITAN_TEXT, "example.unknown-v1"])
+@pytest.mark.parametrize("then", [NOVA, HAIKU, TITAN_TEXT, "example.unknown-v1"])
+def test_a_request_is_written_anew_for_the_next_model(spec: Pipeline, first: str, then: str) -> None:
+    """It is the request that the next model would have been sent in the first place."""
+    before, after = (spec.model_copy(update={"models": (one,)}) for one in (first, then))
+    bodies = [body_of(records.record(one, 0, {"text": "a text"})) for one in (before, after)]
+    assert records.for_model(bodies[0], spec, then) == bodies[1]
+
+
+def test_a_picture_goes_along_to_the_next_model() -> None:
+    picture = {"image": {"format": "png", "source": {"bytes": "aGk="}}}
+    body = body_of(records.record(pipeline(), 0, {"text": "a text"}))
+    body["messages"][0]["content"].insert(0, picture)
+    content = records.for_model(body, pipeline(), HAIKU)["messages"][0]["content"]
+    assert content == [picture, {"text": "Sum up: a text"}]
+
+
+def test_room_that_was_raised_stays_within_the_next_model() -> None:
+    body = body_of(records.record(pipeline(), 0, {"text": "a text"}))
+    body["inferenceConfig"]["maxTokens"] = 9_000
+    rooms = [
+        records.for_model(body, pipeline(), model)["inferenceConfig"]["maxTokens"]
+        for model in (HAIKU, TITAN_TEXT, "example.unknown-v1")
+    ]
+    assert rooms == [9_000, 8_000, 9_000]

@@ -90,8 +90,9 @@ def for_model(body: Mapping[str, Any], pipeline: Pipeline, model_id: str) -> dic
 
     The room for the answer stays as it is, within what the model has.
     """
-    told = [pipeline.system, dialects.SCHEMA_REQUEST + (pipeline.schema_text or "")]
-    content = [block for block in body["messages"][0]["content"] if block.get("text") not in told]
+    told = (pipeline.system, dialects.SCHEMA_REQUEST + (pipeline.schema_text or ""))
+    asked = body["messages"][0]["content"]
+    content = [block for block in asked if "text" not in block or block["text"] not in told]
     most = body["inferenceConfig"]["maxTokens"]
     model = catalog.model(model_id)
     if model.known:
