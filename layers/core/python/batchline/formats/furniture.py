@@ -8,6 +8,8 @@ from typing import Final
 # How many pages on either side are looked at. Left and right pages may differ, so half of them count.
 REACH: Final = 4
 DEPTH: Final = 3
+# A page of few lines that is much like its neighbours, a form for example, is not all furniture.
+LINES_PER_HEAD: Final = 4
 _NUMBER: Final = re.compile(r"\d{1,6}")
 _FOLIO: Final = re.compile(r"^(?:[-–—] ?)?(\d{1,6})\b|\b(\d{1,6})(?: ?[-–—])?$")
 _LONGEST: Final = 160
@@ -40,8 +42,9 @@ def body(page: int, around: Mapping[int, Edges], size: int) -> slice:
     A page number is not part of the text anywhere; a running head is where it first may stand: page 1.
     """
     others = {n: each for n, each in around.items() if n != page}
-    top = _repeated(page, around[page].top, others)
-    foot = _repeated(page, around[page].foot, others)
+    heads = min(DEPTH, size // LINES_PER_HEAD)
+    top = _repeated(page, around[page].top, others, heads)
+    foot = _repeated(page, around[page].foot, others, heads)
     return slice(min(top, size), max(size - foot, min(top, size)))
 
 
@@ -52,12 +55,14 @@ def _edge(line: str) -> Edge:
     return Edge(_NUMBER.sub("#", line), tuple(map(int, _NUMBER.findall(line))), folios)
 
 
-def _repeated(page: int, own: Sequence[Edge], others: Mapping[int, Edges]) -> int:
-    """Count the lines from the edge inwards that neighbours have, too."""
+def _repeated(page: int, own: Sequence[Edge], others: Mapping[int, Edges], heads: int) -> int:
+    """Count the lines from the edge inwards that are page numbers, or heads that neighbours have, too."""
     needed = 2 if len(others) > 2 else 1  # noqa: PLR2004 a document of three pages has two neighbours
     for count, edge in enumerate(own):
-        folio = bool(edge.folios) and _agreeing(page, edge, others, _same_folio) >= needed
-        if not folio and (page == 1 or _agreeing(page, edge, others, _same_head) < needed):
+        may_be_folio = edge.folios and (count == 0 or not edge.shape.strip("#-–— "))
+        if may_be_folio and _agreeing(page, edge, others, _same_folio) >= needed:
+            continue
+        if page == 1 or count >= heads or _agreeing(page, edge, others, _same_head) < needed:
             return count
     return len(own)
 

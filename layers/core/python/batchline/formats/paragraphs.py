@@ -37,6 +37,8 @@ _IS_CJK: Final = re.compile(f"[{CJK}]")
 _FULL: Final = 0.77
 _FULL_AFTER_SENTENCE: Final = 0.9
 _LONGEST_WORD: Final = 30
+# No column is narrower, in letters: a page of short lines is a form or a title.
+_NARROWEST: Final = 40.0
 
 
 def lines(text: str) -> list[str]:
@@ -55,7 +57,7 @@ def lines(text: str) -> list[str]:
 def width(page: Sequence[str]) -> float:
     """Estimate how much fits in a line of a page: the length that one line in ten exceeds."""
     lengths = sorted(map(_length, page))
-    return lengths[len(lengths) * 9 // 10] if lengths else 0.0
+    return max(lengths[len(lengths) * 9 // 10], _NARROWEST) if lengths else _NARROWEST
 
 
 def break_after(line: str, following: str, full: float) -> str:

@@ -158,7 +158,7 @@ def _sections(document: pdfium.PdfDocument, first: int) -> Iterator[Section]:
         around = sorted(near[n].width for n in near if abs(n - number) <= furniture.REACH)
         full = max(near[number].width, around[len(around) // 2])
         if not lines and near[number].drawn:
-            lines = [PICTURE]
+            lines, following = [PICTURE], ""
         yield from _of_page(number, lines, following, full, outline)
         near.pop(number - furniture.REACH, None)
 
@@ -185,6 +185,8 @@ def _of_page(
                 yield Section("".join(parts), number, path)
             path, parts = starts[index], []
         after = lines[index + 1] if index + 1 < len(lines) else following
+        if index + 1 == len(lines) and _is_split(line, after):
+            line = line[:-1] + paragraphs.HYPHEN  # noqa: PLW2901 PDFium cannot see that the word goes on
         parts.append(paragraphs.bare(line, after))
         if index in starts or index + 1 in starts or not after:
             parts.append("\n\n")
@@ -192,6 +194,11 @@ def _of_page(
             parts.append(paragraphs.break_after(line, after, full))
     if parts:
         yield Section("".join(parts), number, path)
+
+
+def _is_split(line: str, following: str) -> bool:
+    """Say whether the last word of a page goes on over the page."""
+    return line[-1] == "-" and line[-2:-1].isalpha() and following[:1].islower()
 
 
 class _Outline:
