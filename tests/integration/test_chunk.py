@@ -161,7 +161,7 @@ LATE = "a\n" + "".join(f"{n}\n" for n in range(9)) + "1,2,3\n"
     [
         ("inbox/notes/empty.txt", b"", "UPLOAD_EMPTY", "0 bytes"),
         ("inbox/notes/cut.pdf", b"%PDF-1.7 ...", "FILE_DAMAGED", "end mark"),
-        ("inbox/notes/data.bin", b"ab\x00\x01cd\xff", "FORMAT_UNSUPPORTED", "binary"),
+        ("inbox/notes/data.bin", bytes(range(32)) * 9, "FORMAT_UNSUPPORTED", "binary"),
         ("inbox/notes/space.txt", b" \n\n ", "TEXT_MISSING", "no text"),
         ("inbox/rows/bad.csv", b"a\n1,2\n", "ROWS_INVALID", "Line 2"),
         ("inbox/rows/other.csv", b"b\n1\n", "PROMPT_FAILED", "record 0"),
