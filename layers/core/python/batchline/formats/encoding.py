@@ -38,6 +38,7 @@ _JIS_ESCAPE: Final = re.compile(rb"\x1b(?:\$[@B]|\$\(D|\([IJ])")
 _UTF8_SEQUENCE: Final = re.compile(
     rb"(?:[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3})+"
 )
+_ASCII: Final = re.compile(rb"[ -~]")
 _NOT_ASCII: Final = re.compile(rb"[\x80-\xff]")
 # What text in UTF-16 is made of: ASCII, Latin, Greek, Cyrillic, kana, ideographs, Hangul and their marks.
 _WIDE_TEXT: Final = re.compile(
@@ -65,7 +66,7 @@ def decode(stream: BinaryIO, *, declared: str | None = None) -> Iterator[str]:
         if not encoding and b"\x1b" in block[-3:]:
             block += read_exactly(stream, 3)  # an escape sequence must be seen whole
         following = read_exactly(stream, BLOCK_BYTES)
-        if not encoding and (encoding := _recognise(block, position, last=not following, declared=declared)):
+        if not encoding and (encoding := _recognise(block, following, position, declared)):
             decoder = codecs.getincrementaldecoder(encoding)()
         waiting = len(decoder.getstate()[0])
         try:
@@ -82,7 +83,7 @@ def _wide(sample: bytes) -> str:
     name = chardet.detect(sample)["encoding"] or ""
     if name.lower().startswith(("utf-16", "utf-32")):
         return name
-    for name in ("utf-16-le", "utf-16-be"):
+    for name in ("utf-16-le", "utf-16-be") if len(_ASCII.findall(sample)) < 0.8 * len(sample) else ():
         text = sample[: len(sample) // 2 * 2].decode(name, "replace")
         if len(_WIDE_TEXT.findall(text)) >= 0.98 * len(text):
             return name
@@ -94,17 +95,18 @@ def _wide(sample: bytes) -> str:
     )
 
 
-def _recognise(block: bytes, start: int, *, last: bool, declared: str | None) -> str:
+def _recognise(block: bytes, following: bytes, start: int, declared: str | None) -> str:
     """Name the encoding of a block that begins at byte `start`; nothing while all of it is ASCII."""
     if b"\x1b" in block and _JIS_ESCAPE.search(block):
         return SUPERSETS["iso2022_jp"]
     first = None if block.isascii() else _NOT_ASCII.search(block)
     if first is None:
         return ""
+    whole = block + following  # a block may end within its first character that is not ASCII
     try:
-        codecs.getincrementaldecoder("utf-8")().decode(block, final=last)
+        codecs.getincrementaldecoder("utf-8")().decode(whole, final=not following)
     except UnicodeDecodeError:
-        sample = block[max(0, first.start() - 64) :][:SAMPLE_BYTES]
+        sample = whole[max(0, first.start() - 64) :][:SAMPLE_BYTES]
         if _is_damaged_utf8(sample):
             return "utf-8"
     else:

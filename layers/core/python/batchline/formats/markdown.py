@@ -32,13 +32,12 @@ def read(stream: BinaryIO, name: str, *, size: int, rows: bool) -> Text:  # noqa
 def sections(blocks: Iterable[str]) -> Iterator[Section]:
     """Cut a text where its headings begin. Code in fences has no headings."""
     outline = _Outline()
-    rest = ""
+    text = ""
     for block in blocks:
-        text = rest + block
         cut = _cut(text)
-        rest = text[cut:]
         yield from outline.cut(text[:cut])
-    yield from outline.cut(rest)
+        text = text[cut:] + block
+    yield from outline.cut(text)
 
 
 def _cut(text: str) -> int:

@@ -28,6 +28,7 @@ _CHARSET: Final = re.compile(
     rb"<(?:meta|\?xml)\b[^>]{0,200}?(?:charset|encoding)\s*=\s*[\"']?\s*([\w.:-]{1,40})", re.IGNORECASE
 )
 _CHARSET_BYTES: Final = 4096  # browsers look through a quarter of this
+_GAPS: Final = re.compile(r"\n{3,}")
 _BREAKS: Final = "br,p,div,li,tr"
 _HEADING: Final = re.compile(f"{_HEADING_MARK}(#{{1,6}}) ?(.*)")
 
@@ -47,6 +48,7 @@ def _sections(blocks: Iterable[str]) -> Iterator[Section]:
         # The whole page: a guess at the main content loses half of some documents.
         tree = _tree(page.replace(_HEADING_MARK, ""))
         text = extract_plain_text(tree, main_content=False, alt_texts=False, preserve_formatting=True)
+        text = _GAPS.sub("\n\n", text)
         begin = 0
         for mark in _HEADING.finditer(text):
             if mark.start() > begin:

@@ -1,0 +1,122 @@
+"""HTML: the whole page as a person reads it."""
+
+import pytest
+from batchline.errors import Code
+from batchline.formats import Section, pages
+
+from tests.unit.formats.reading import refusal, sections, text
+
+ENGLISH = b"""<!DOCTYPE html><html><head><title>T</title><style>p{}</style></head><body>
+<nav><a href="/">Home</a></nav>
+<h1>Price <em>list</em></h1>
+<p>All prices
+are in <b>yen</b>.</p>
+<h2>Fruit</h2>
+<ul><li>fresh<ul><li>daily</li></ul></li><li>local</li></ul>
+<ol><li>one</li><li>two</li></ol>
+<table><tr><th>Name</th><th>Price</th></tr>
+<tr><td>Apple | pear</td><td>3<br>each</td></tr></table>
+<h2></h2>
+<pre>code
+   # no heading</pre>
+<script>alert(1)</script></body></html>"""
+
+
+def test_a_page_becomes_text_with_headings_lists_and_tables() -> None:
+    assert sections(ENGLISH, "a.html") == [
+        Section("Home\n\n"),
+        Section("# Price list\n\nAll prices are in yen.\n\n", headings=("Price list",)),
+        Section(
+            "## Fruit\n\n  \u2022 fresh\n    \u2022 daily\n  \u2022 local\n  1. one\n  2. two\n\n"
+            "| Name | Price |\n| --- | --- |\n| Apple \\| pear | 3 each |\n\n"
+            "code\n   # no heading\n\n",
+            headings=("Price list", "Fruit"),
+        ),
+    ]
+
+
+@pytest.mark.parametrize("name", ["shift_jis", "euc-jp", "utf-8", "iso-2022-jp"])
+def test_a_japanese_page_in_the_encoding_that_it_declares(name: str) -> None:
+    page = (
+        f'<html><head><meta charset="{name}"></head><body><h1>料金表</h1><p>価格は<b>円</b>です。</p>'
+        "<table><tr><th>品名</th><th>価格</th></tr><tr><td>りんご</td><td>３円</td></tr></table>"
+    )
+    assert sections(page.encode(name), "a.html") == [
+        Section(
+            "# 料金表\n\n価格は円です。\n\n| 品名 | 価格 |\n| --- | --- |\n| りんご | ３円 |\n\n",
+            headings=("料金表",),
+        )
+    ]
+
+
+def test_cells_that_span_rows_and_columns_keep_their_place() -> None:
+    page = b"<html><table><tr><td rowspan=2>A<td>1<tr><td>2<tr><td colspan=2>wide</table>"
+    assert text(page).strip() == "| A | 1 |\n| --- | --- |\n| A | 2 |\n| wide |  |"
+
+
+def test_a_table_that_lays_out_a_page_is_no_table() -> None:
+    inner = "<table><tr><td>a<td>b<tr><td>c<td>d</table>"
+    page = f"<html><table><tr><td>menu<td>{inner}<tr><td>x<td>foot</table>"
+    found = text(page.encode())
+    assert "| a | b |\n| --- | --- |\n| c | d |" in found
+    assert "| menu" not in found
+
+
+@pytest.mark.parametrize("name", ["a.pdf", "a.csv", "report", "a.md"])
+def test_a_page_with_another_name_is_a_page(name: str) -> None:
+    assert text(b"<!-- saved -->\n<html><p>Not found", name).strip() == "Not found"
+
+
+def test_source_code_that_begins_as_a_page_is_source_code() -> None:
+    assert text(b"<html><?php echo 1 ?>", "a.php") == "<html><?php echo 1 ?>"
+
+
+def test_a_page_without_text_is_refused() -> None:
+    code, message = refusal(b"<html><script>x</script><img src=a>", "a.html")
+    assert code is Code.TEXT_MISSING
+    assert "Upload a file that has text" in message
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "<div>",
+        "<table><tr><td>",
+        "<ul><li>",
+        "<b><p>",
+        "<div><h2>x",
+        "<!--",
+        "<script>",
+        "<h1>x",
+        "</div>",
+        "<a>x",
+    ],
+)
+def test_hostile_pages_end(part: str) -> None:
+    sections(b"<html><p>seen</p>" + part.encode() * 30_000, "a.html")
+
+
+def test_pieces_of_a_page_hold_all_of_it_and_cut_no_table() -> None:
+    table = "<table>" + "<tr><td>a<td>b" * 20_000 + "</table>"
+    page = "<p>x</p>" * 50_000 + table + "<div>y</div>" * 50_000
+    found = list(pages.pieces([page[i : i + 1000] for i in range(0, len(page), 1000)]))
+    assert "".join(found) == page
+    assert sum(table in one for one in found) == 1
+    assert max(map(len, found)) < pages.PIECE + len(table) + 1000
+
+
+def test_a_table_of_many_megabytes_is_cut_and_begun_again() -> None:
+    row = "<tr><td>a<td>b</tr>"
+    page = "<html><table>" + row * 400_000
+    found = list(pages.pieces([page]))
+    assert len(found) == 4
+    assert "".join(found).replace("<html>", "").replace("<table>", "") == row * 400_000
+    assert all(one.startswith("<table><tr>") for one in found[1:])
+
+
+def test_headings_go_on_behind_a_cut() -> None:
+    page = "<html><h1>One</h1>" + "<p>some words</p>" * 30_000
+    found = sections(page.encode(), "a.html")
+    assert len(found) > 2
+    assert {one.headings for one in found} == {("One",)}
+    assert "".join(one.text for one in found).count("some words\n\n") == 30_000
