@@ -5,8 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from batchline.aws import collect as collecting
-from batchline.aws.lease import JobLease
+from batchline.aws import output
 from batchline.models import Usage
 
 from tests.faults import audit
@@ -239,11 +238,11 @@ def test_what_the_manifest_has_more_is_booked_on_nobody(world: World) -> None:
 
 
 def test_an_output_is_read_in_parts(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(collecting, "PART_BYTES", 5_000)
+    monkeypatch.setattr(output, "PART_BYTES", 5_000)
     begin(world)
     row = finish(world, twice=lambda name: index(name) % 7 == 0)
-    assert len(row["parts"]) > 5
-    assert len(row["parts_done"]) == len(row["parts"])
+    assert row["parts"] > 5
+    assert len(row["parts_done"]) == row["parts"]
     assert row["counts"]["succeeded"] == 120
     assert row["counts"]["duplicates"] == 18
 
@@ -267,14 +266,18 @@ def test_an_expired_job_is_tried_again_as_a_whole(world: World) -> None:
     assert world.document()["status"] == "COMPLETED"
 
 
-def test_a_failed_job_fails_its_records_in_its_own_words(world: World) -> None:
-    begin(world)
+def test_a_failed_job_costs_its_records_no_attempt(world: World) -> None:
+    begin(world, attempts=1)
     row = finish(world, status="Failed", message="Model access denied")
-    assert (row["counts"]["failed"], row["codes"]) == (120, {"JOB_FAILED": 120})
-    document = world.document()
-    assert document["status"] == "FAILED"
-    assert "Model access denied" in document["error"]["message"]
-    assert (world.job()["cost_usd"], world.job()["message"]) == (0, "Model access denied")
+    assert (row["counts"]["failed"], row["counts"]["retried"]) == (0, 120)
+    assert (row["codes"], row["message"]) == ({"JOB_FAILED": 120}, "Model access denied")
+    assert row["cost_usd"] == 0
+    name = world.document()["document_id"]
+    assert row["examples"] == {"JOB_FAILED": [f"{name}m{n:07d}1" for n in range(5)]}
+    (lane,) = world.control("lanes")
+    assert lane["fails"] == 0  # 1 after this job, forgotten after the next
+    assert world.document()["status"] == "COMPLETED"
+    assert {one["attempt"] for one in world.results(name)} == {1}
 
 
 def test_a_completed_job_without_a_success_says_why(world: World) -> None:
@@ -307,8 +310,6 @@ def test_a_late_reading_of_the_first_attempt_does_not_undo_the_second(world: Wor
     world.run()
     row = next(one for one in world.jobs() if one["job_id"] == job_id)
     before = world.results(world.document()["document_id"])
-    lease = JobLease(stale.jobs, job_id, "zombie", world.clock)
-    lease.renewed = world.clock().timestamp()
-    stale._read_part(row, 0, row["parts"][0], stale.closer.plan(row), set(), lease)
+    stale.output.read(row, 0, stale._expected(job_id), lambda: None)
     assert world.results(world.document()["document_id"]) == before
     audit.check_end(world)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from itertools import accumulate
 from struct import Struct
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 import orjson
 
@@ -65,9 +65,7 @@ class Summaries:
 
     def add(self, one: Summary) -> None:
         code = self._codes.setdefault(one.code, len(self._codes))
-        self._lines += _SUMMARY.pack(
-            one.position, one.outcome, code, one.input_tokens, one.output_tokens
-        )
+        self._lines += _SUMMARY.pack(one.position, one.outcome, code, one.input_tokens, one.output_tokens)
 
     def dump(self) -> bytes:
         return orjson.dumps(list(self._codes)) + b"\n" + self._lines
@@ -127,7 +125,7 @@ class Expected:
         self._ranges = bytes(whole)
         self._keys = _Keys(self._ranges)
         counts = (count for _, count, _ in _RANGE.iter_unpack(self._ranges))
-        self._starts = array("I", accumulate(counts, initial=0))
+        self._starts: array[int] = array("I", accumulate(counts, initial=0))
 
     def __len__(self) -> int:
         return self._starts[-1]
@@ -140,6 +138,7 @@ class Expected:
         at = bisect_right(self._keys, key) - 1
         if at < 0 or not key[_SAME:].isdigit():
             return None
+        first: bytes
         first, count, _ = _RANGE.unpack_from(self._ranges, at * _RANGE.size)
         beyond = int(key[_SAME:]) - int(first[_SAME:])
         return self._starts[at] + beyond if first[:_SAME] == key[:_SAME] and beyond < count else None
@@ -154,7 +153,8 @@ class Expected:
     def shard(self, position: int) -> Shard:
         """Name the shard of the record at a position."""
         at = bisect_right(self._starts, position) - 1
-        return self.shards[_RANGE.unpack_from(self._ranges, at * _RANGE.size)[2]]
+        number: int = _RANGE.unpack_from(self._ranges, at * _RANGE.size)[2]
+        return self.shards[number]
 
     def stretches(self, start: int = 0) -> Iterator[Stretch]:
         """Yield the ranges from a position on, which begins one, in order."""
@@ -178,7 +178,7 @@ class Tally:
     retried: int = 0
     usage: Usage = field(default_factory=Usage)
 
-    def __iadd__(self, other: "Tally") -> "Tally":
+    def __iadd__(self, other: "Tally") -> Self:
         self.succeeded += other.succeeded
         self.failed += other.failed
         self.retried += other.retried
@@ -201,9 +201,9 @@ class Outcomes:
         self.unowned = Usage()
         self._code = bytearray(count)
         self._codes = {"": 0}
-        self._read = array("I", bytes(4 * count))
-        self._written = array("I", bytes(4 * count))
-        self._part = array("H", b"\xff" * (2 * count))
+        self._read: array[int] = array("I", bytes(4 * count))
+        self._written: array[int] = array("I", bytes(4 * count))
+        self._part: array[int] = array("H", b"\xff" * (2 * count))
         self._again: set[int] = set()
 
     def merge(self, part: int, summaries: Iterable[Summary]) -> None:

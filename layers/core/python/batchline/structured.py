@@ -141,11 +141,12 @@ def _candidates(text: str) -> Iterator[str]:
 
 def _mended(text: str, start: int) -> str | None:
     """Mend a value that begins at `start`. None: it breaks off, or cannot be mended."""
-    end = text.rfind(CLOSERS[text[start]], start) + 1
-    if not 0 < end - start <= MENDED_CHARACTERS:
+    bare = text[start : text.rfind(CLOSERS[text[start]], start) + 1]
+    closed = all(bare.count(one) == bare.count(other) for one, other in CLOSERS.items())
+    if not bare or not closed or len(bare) > MENDED_CHARACTERS:
         return None
     try:
-        return json.dumps(json_repair.loads(text[start:end], skip_json_loads=True), allow_nan=False)
+        return json.dumps(json_repair.loads(bare, skip_json_loads=True), allow_nan=False)
     except (ValueError, RecursionError):
         return None
 

@@ -20,5 +20,5 @@ def settled(work: Work, row: Row, pipeline: Pipeline) -> Settled:
     text = collect.read(line).text or ""
     if pipeline.output is None:
         return Settled(row["record"], text, None)
-    value, _ = collect.structured(text, pipeline.output.json_schema)
+    value, _ = pipeline.output.reader.read(text)
     return Settled(row["record"], value, None)

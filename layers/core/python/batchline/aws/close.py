@@ -1,69 +1,54 @@
 """Closing a job: duplicates and missing records are decided, retries registered, money booked.
 
-plan.json + part summaries → retries → ledger → documents → the job's last transaction
+plan.json + part summaries → rows of records without a line → retries → ledger and documents → the job's
+last transaction. Every step may be repeated: what it decides is the same each time, and what must happen
+once has a guard of its own. When the time is up it stops at a cursor, and the next run goes on from there.
 """
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from itertools import groupby
-from typing import Final
+from itertools import batched, groupby
+from operator import attrgetter
+from typing import Any, Final
 
-import orjson
-
-from batchline import chunk, collect, prices
-from batchline.aws import dynamo, objects
-from batchline.aws.control import Control
-from batchline.aws.costs import UNATTRIBUTED, Costs
+from batchline import collect
+from batchline.aws import booking, dynamo, objects
+from batchline.aws.booking import charge
+from batchline.aws.control import PAUSED_AFTER, Control
+from batchline.aws.costs import Costs
 from batchline.aws.documents import Documents, settled
 from batchline.aws.dynamo import Row
 from batchline.aws.jobs import Jobs
 from batchline.aws.lease import JobLease
 from batchline.aws.objects import Work
+from batchline.aws.output import OutputReader, error
 from batchline.aws.pipelines import Pipelines
 from batchline.aws.queues import Queue
-from batchline.aws.results import KEPT_DAYS, Results, result_row
-from batchline.aws.shards import Contents, Shards
-from batchline.collect import Merged, Summary, Tally, Verdict
-from batchline.errors import Code, LostRace
-from batchline.ids import RecordId
-from batchline.models import Charge, Engine, JobStatus, Range, Shard, Tier, Usage, timestamp
-from batchline.records import with_more_room
-from batchline.tokens import estimate_tokens
+from batchline.aws.results import Results, result_row
+from batchline.aws.retries import Retries
+from batchline.cancel import Cancels
+from batchline.collect import CANCELLED, NOT_SENT, Ending
+from batchline.errors import LostRace
+from batchline.models import Engine, Failure, JobStatus, Stop, Usage, timestamp
+from batchline.outcomes import Expected, Outcome, Outcomes, Stretch, Tally
 
 WRITERS: Final = 8
-RETRY_RANGES: Final = 400  # keeps a retry shard's row far below 400 KB
+DOCUMENTS_AT_ONCE: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """What a job was made of: its shards, and whose each of its records is."""
+class Closed:
+    """A job that is closed: its row, and what somebody should be told of.
 
-    shards: tuple[Shard, ...]
-    owners: Mapping[str, tuple[str, str]]
+    `difference` says by how much the job's sums do not add up; `paused` whether its lane is, from now on.
+    """
 
-    @classmethod
-    def of(cls, shards: Iterable[Shard]) -> "Plan":
-        found = tuple(shards)
-        owners = {
-            name: (one.pipeline, one.version)
-            for one in found
-            for text in one.ranges
-            for name in _record_ids(Range.parse(text))
-        }
-        return cls(found, owners)
-
-    def owner(self, record_id: str) -> tuple[str, str] | None:
-        """Name the pipeline and version of a record. None: the job was not asked for it."""
-        return self.owners.get(record_id)
-
-
-def _record_ids(part: Range) -> Iterator[str]:
-    for index in range(part.first, part.first + part.count):
-        yield str(RecordId(part.document_id, part.stage, index, part.attempt))
+    row: Row
+    difference: Mapping[str, int]
+    paused: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,131 +62,188 @@ class Closer:
     control: Control
     work: Work
     pipelines: Pipelines
-    shards: Shards
+    output: OutputReader
+    retries: Retries
     documents_queue: Queue
-    wake_queue: Queue
     clock: Callable[[], datetime]
-    kept_days: int = KEPT_DAYS
 
-    def plan(self, row: Row) -> Plan:
-        return Plan.of(self.work.get_plan(row["job_id"]))
+    def begin(self, row: Row, expected: Expected, lease: JobLease) -> Row:
+        """Move a job on from COLLECTING to CLOSING, and pin what is cancelled.
 
-    def summaries(self, job_id: str, part: int) -> Iterator[Summary]:
-        lines = self.work.lines(objects.part_key(job_id, part))
-        return (Summary.load(line) for line in lines if line)
+        A close that is repeated decides the same, whatever has been cancelled meanwhile.
+        """
+        attributes: dict[str, Any] = {}
+        cancels = self._touching(expected)
+        if cancels:
+            key = objects.cancels_key(row["job_id"], lease.owner)
+            stored = {"documents": sorted(cancels.documents), "pipelines": dict(cancels.pipelines)}
+            self.work.put_json(key, stored)
+            attributes["cancels_key"] = key
+        at = timestamp(self.clock())
+        return self.jobs.move(
+            row,
+            JobStatus.CLOSING,
+            owner=lease.owner,
+            at=at,
+            closed_at=at,
+            retry_cursor=0,
+            close_cursor=0,
+            **attributes,
+        )
 
-    def close(self, row: Row, lease: JobLease) -> Row:
-        """Close a job in CLOSING. Every step of it may be repeated."""
-        plan = self.plan(row)
-        said = (one for n in range(len(row["parts"])) for one in self.summaries(row["job_id"], n))
-        merged = collect.merge(said, plan.owners)
-        outcomes = self._settle_missing(row, merged, plan)
-        self._retry(row, outcomes, plan, lease)
-        lease.keep()
-        by_document, by_pipeline = _tallies(outcomes, plan)
-        booked = sum((one.usage for one in by_document.values()), Usage())
-        counted = self._manifest(row)
-        unowned = counted - booked if counted else merged.unowned
-        self._book(row, by_document, by_pipeline, counted, booked, unowned)
-        self._account(row, by_document, lease)
-        return self._finish(row, lease, merged, outcomes, by_pipeline, booked + unowned)
+    def _touching(self, expected: Expected) -> Cancels:
+        """Read what is cancelled of a job's records."""
+        known = self.control.cancels()
+        if not known:
+            return known
+        found = [one for one in expected.stretches() if known.covers(one.shard, one.document_id)]
+        names = {one.shard.pipeline for one in found}
+        return Cancels(
+            known.documents.intersection(one.document_id for one in found),
+            {name: known.pipelines[name] for name in names & known.pipelines.keys()},
+        )
 
-    def _settle_missing(self, row: Row, merged: Merged, plan: Plan) -> list[Summary]:
-        """Decide the records without a line, and return what became of every record."""
-        outcomes = list(merged.by_record.values())
-        rows: list[Row] = []
-        for name in merged.missing:
-            record = RecordId.parse(name)
-            owner = plan.owner(name)
-            if record is None or owner is None:
-                continue
+    def close(self, row: Row, expected: Expected, lease: JobLease, until: datetime) -> Closed | None:
+        """Close a job in CLOSING. None: the time was up, and there is more to do."""
+        outcomes = Outcomes(expected)
+        for number in range(row["parts"]):
+            outcomes.merge(number, self.output.summaries(row["job_id"], number))
+            lease.keep()
+        decided = self._decided(row, outcomes)
+        if row["close_cursor"] == 0:
+            self.results.put(lease.keeping(decided))
+            for number, positions in outcomes.rewritten().items():
+                self.output.rewrite(row, number, expected, positions, lease.keep)
+            if not self.retries.register(row, outcomes, lease, until):
+                return None
+        else:
+            # Rows and retries are written; only the decisions are needed again.
+            for _ in decided:
+                pass
+        if not self._account(row, outcomes, lease, until):
+            return None
+        return self._finish(row, outcomes, lease)
+
+    def _decided(self, row: Row, outcomes: Outcomes) -> Iterator[Row]:
+        """Decide the records that no line tells of, and those that are cancelled before their next attempt.
+
+        Yields the rows of those that end here.
+        """
+        stop = row.get("stop")
+        ending = Ending(row["ended"], row["ended_message"], Stop(stop) if stop else None)
+        cancels = self._pinned(row)
+        for one in outcomes.expected.stretches():
+            cancelled = cancels.covers(one.shard, one.document_id)
+            yield from self._missing(row, outcomes, one, ending, cancelled=cancelled)
+            if cancelled:
+                for position in range(one.start, one.stop):
+                    if outcomes.outcome[position] >= Outcome.RETRY:
+                        outcomes.decide(position, Outcome.FAILED, CANCELLED.code)
+                        yield self._row(row, outcomes, position, CANCELLED)
+
+    def _missing(
+        self, row: Row, outcomes: Outcomes, one: Stretch, ending: Ending, *, cancelled: bool
+    ) -> Iterator[Row]:
+        for position in outcomes.without_line(one.start, one.stop):
+            stage = outcomes.expected.record(position).stage
             verdict = collect.missing(
-                ended=row["ended"],
-                message=row["ended_message"],
-                record_id=record,
-                attempts=self.pipelines.get(*owner).attempts,
+                ending,
+                self.pipelines.asking(one.shard.pipeline, one.shard.version, stage),
+                model=row["model"],
+                attempt=one.attempt,
+                cancelled=cancelled,
             )
-            code = verdict.failure.code if verdict.failure else ""
-            outcomes.append(Summary(name, verdict.outcome, code, Usage()))
-            if verdict.outcome == collect.FAILED:
-                error = _error(verdict)
-                rows.append(result_row(row, record, usage=Usage(), days=self.kept_days, error=error))
-        self.results.put(rows)
-        return outcomes
+            outcomes.decide(position, verdict.outcome, verdict.failure.code if verdict.failure else "")
+            if verdict.outcome == Outcome.FAILED and verdict.failure:
+                yield self._row(row, outcomes, position, verdict.failure)
 
-    def _retry(self, row: Row, outcomes: list[Summary], plan: Plan, lease: JobLease) -> None:
-        """Register the next attempts as new shards, from where an earlier run has stopped."""
-        codes = {one.record_id: one.code for one in outcomes if one.outcome == collect.RETRY}
-        if not codes:
-            return
-        cursor = int(row["retry_cursor"])
-        urgent = False
-        for number, (owner, ranges, lines) in enumerate(self._retry_groups(plan, codes, lease)):
-            if number < cursor:
-                continue
-            name, version = owner
-            pipeline = self.pipelines.get(name, version)
-            shard = self.shards.write(
-                f"{row['job_id']}-{number:05d}",
-                Contents(
-                    ranges=ranges,
-                    lines=lines,
-                    input_tokens=sum(estimate_tokens(line.decode(), pipeline.model) for line in lines),
-                    output_tokens=sum(
-                        orjson.loads(line)["modelInput"]["inferenceConfig"]["maxTokens"] for line in lines
-                    ),
-                ),
-                name=name,
-                pipeline=pipeline,
-                version=version,
-                now=self.clock(),
+    def _row(self, row: Row, outcomes: Outcomes, position: int, failure: Failure) -> Row:
+        record, usage = outcomes.expected.record(position), outcomes.usage(position)
+        return result_row(row, record, usage=usage, days=self.output.kept_days, error=error(failure))
+
+    def _pinned(self, row: Row) -> Cancels:
+        if "cancels_key" not in row:
+            return Cancels()
+        stored = self.work.get_json(row["cancels_key"])
+        return Cancels(frozenset(stored["documents"]), stored["pipelines"])
+
+    def _account(self, row: Row, outcomes: Outcomes, lease: JobLease, until: datetime) -> bool:
+        """Book and count each document once, and ring aggregate for those that are settled now.
+
+        Tells whether all are; False when the time was up.
+        """
+
+        def account(document: tuple[str, int, Tally]) -> str | None:
+            document_id, _, tally = document
+            written = self.documents.account(
+                document_id,
+                row["job_id"],
+                succeeded=tally.succeeded,
+                failed=tally.failed,
+                usage=tally.usage,
+                charge=charge(row, tally.usage),
             )
-            try:
-                self.shards.register(shard, [self.jobs.register_retry(row["job_id"], cursor=number)])
-            except dynamo.Cancelled as cancelled:
-                raise LostRace(row["job_id"]) from cancelled
-            urgent = True
-        if urgent:
-            self.wake_queue.ring({"hop": 0})
+            return document_id if settled(written.row) else None
 
-    def _retry_groups(
-        self, plan: Plan, codes: Mapping[str, str], lease: JobLease
-    ) -> Iterator[tuple[tuple[str, str], list[Range], list[bytes]]]:
-        """Read the job's shards again and yield its next attempts in shards, always the same ones."""
-        for owner, shards in groupby(plan.shards, key=lambda one: (one.pipeline, one.version)):
-            ranges: list[Range] = []
-            lines: list[bytes] = []
-            size = 0
-            for record, line in self._retried(shards, codes, lease):
-                full = (
-                    len(lines) >= chunk.SHARD_RECORDS
-                    or len(ranges) >= RETRY_RANGES
-                    or size + len(line) > chunk.SHARD_BYTES
-                )
-                if lines and full:
-                    yield owner, ranges, lines
-                    ranges, lines, size = [], [], 0
-                _extend(ranges, record)
-                lines.append(line)
-                size += len(line)
-            if lines:
-                yield owner, ranges, lines
+        cursor = int(row["close_cursor"])
+        with ThreadPoolExecutor(WRITERS) as pool:
+            documents = _by_document(outcomes, cursor)
+            for group in batched(documents, DOCUMENTS_AT_ONCE, strict=False):
+                self.costs.book(booking.document(row, name, tally) for name, _, tally in group)
+                done = list(lease.keeping(pool.map(account, group)))
+                self.documents_queue.ring_all({"document_id": one} for one in done if one)
+                cursor = group[-1][1]
+                if cursor < len(outcomes.expected):
+                    self.jobs.note(row["job_id"], owner=lease.owner, close_cursor=cursor)
+                    if self.clock() > until:
+                        return False
+        return True
 
-    def _retried(
-        self, shards: Iterable[Shard], codes: Mapping[str, str], lease: JobLease
-    ) -> Iterator[tuple[RecordId, bytes]]:
-        for shard in shards:
-            for line in lease.keeping(self.work.lines(shard.key)):
-                asked = orjson.loads(line)
-                code = codes.get(asked["recordId"])
-                record = RecordId.parse(asked["recordId"])
-                if code is None or record is None:
-                    continue
-                again = replace(record, attempt=record.attempt + 1)
-                body = asked["modelInput"]
-                if code == Code.ANSWER_TRUNCATED:
-                    body = with_more_room(body, shard.model)
-                yield again, orjson.dumps({"recordId": str(again), "modelInput": body}) + b"\n"
+    def _finish(self, row: Row, outcomes: Outcomes, lease: JobLease) -> Closed:
+        """Write the job's own entries; then end it, free its slot and settle its budgets, all at once."""
+        by_pipeline = _by_pipeline(outcomes)
+        total = outcomes.tally(0, len(outcomes.expected))
+        manifest = self._manifest(row)
+        unowned = manifest - total.usage if manifest else outcomes.unowned
+        difference = collect.difference(
+            outcomes, records=row["records"], booked=total.usage, manifest=manifest
+        )
+        self.costs.book(booking.job(row, by_pipeline, booked=total.usage, unowned=unowned, manifest=manifest))
+        attributes = _attributes(row, outcomes, total, total.usage + unowned)
+        if difference:
+            attributes["difference"] = difference
+        lane, paused = self._lane(row, total, attributes)
+        writes = [
+            self.jobs.moved(
+                row, JobStatus.CLOSED, owner=lease.owner, at=timestamp(self.clock()), attributes=attributes
+            ),
+            *lane,
+        ]
+        if row["engine"] == Engine.BATCH:
+            writes.append(self.control.slot_freed(row["base_model"], row["job_id"]))
+        for name, reserved in row["pipelines"].items():
+            spent = charge(row, by_pipeline.get(name, Tally()).usage).cost_usd
+            writes.append(
+                self.control.settle(name, row["reserve_day"], reserved=Decimal(reserved), spent=spent)
+            )
+        try:
+            dynamo.transact(self.control.client, writes)
+        except dynamo.Cancelled as cancelled:
+            raise LostRace(row["job_id"]) from cancelled
+        return Closed(row | attributes | {"status": JobStatus.CLOSED}, difference, paused)
+
+    def _lane(self, row: Row, total: Tally, attributes: Row) -> tuple[list[Row], bool]:
+        """Build what the job's end means for its lane, and tell whether that pauses it."""
+        works = collect.lane_works(
+            engine=Engine(row["engine"]), stopped="stop" in row, tally=total, codes=attributes["codes"]
+        )
+        lane = self.control.lane(row["lane"])
+        fails = lane.fails if lane else 0
+        if works is False:
+            return [self.control.lane_failed(row["lane"], attributes["message"])], fails + 1 == PAUSED_AFTER
+        if works and 0 < fails < PAUSED_AFTER:
+            return [self.control.lane_succeeded(row["lane"])], False
+        return [], False
 
     def _manifest(self, row: Row) -> Usage | None:
         """Read what Bedrock says it has counted. None: it says nothing."""
@@ -211,172 +253,54 @@ class Closer:
                 return Usage(counts["inputTokenCount"], counts["outputTokenCount"])
         return None
 
-    def _book(
-        self,
-        row: Row,
-        by_document: Mapping[str, Tally],
-        by_pipeline: Mapping[str, Tally],
-        counted: Usage | None,
-        booked: Usage,
-        unowned: Usage,
-    ) -> None:
-        """Write the ledger: a row per document, one for what nobody owns, one per pipeline and day."""
-        job_id, day = row["job_id"], row["closed_at"][:10]
-        documents = {f"document#{name}": tally for name, tally in by_document.items()}
-        entries = [
-            _entry(row, scope, job_id, tally.usage) | _counts(tally) for scope, tally in documents.items()
-        ]
-        if unowned != Usage():
-            entries.append(_entry(row, f"document#{UNATTRIBUTED}", job_id, unowned))
-        entries += [
-            _entry(row, f"day#{day}", f"{name}#{job_id}", tally.usage) | _counts(tally) | {"pipeline": name}
-            for name, tally in by_pipeline.items()
-        ]
-        if unowned != Usage():
-            entries.append(_entry(row, f"day#{day}", f"{UNATTRIBUTED}#{job_id}", unowned))
-        total = _entry(row, f"job#{job_id}", "total", booked + unowned)
-        entries.append(
-            total
-            | {
-                "booked_input_tokens": booked.input_tokens,
-                "booked_output_tokens": booked.output_tokens,
-                "manifest_input_tokens": counted.input_tokens if counted else None,
-                "manifest_output_tokens": counted.output_tokens if counted else None,
-                "verified": counted is not None,
-            }
-        )
-        self.costs.book(entries)
 
-    def _account(self, row: Row, by_document: Mapping[str, Tally], lease: JobLease) -> None:
-        """Update every document once, and ring aggregate for those that are settled now."""
-
-        def account(item: tuple[str, Tally]) -> str | None:
-            document_id, tally = item
-            written = self.documents.account(
-                document_id,
-                row["job_id"],
-                succeeded=tally.succeeded,
-                failed=tally.failed,
-                usage=tally.usage,
-                charge=_charge(row, tally.usage),
-            )
-            return document_id if settled(written.row) else None
-
-        with ThreadPoolExecutor(WRITERS) as pool:
-            done = lease.keeping(pool.map(account, by_document.items()))
-            self.documents_queue.ring_all({"document_id": one} for one in done if one)
-
-    def _finish(
-        self,
-        row: Row,
-        lease: JobLease,
-        merged: Merged,
-        outcomes: list[Summary],
-        by_pipeline: Mapping[str, Tally],
-        usage: Usage,
-    ) -> Row:
-        """Move the job to CLOSED, free its slot and settle its budgets, all at once."""
-        charge = _charge(row, usage)
-        tally = Counter(one.outcome for one in outcomes)
-        codes = Counter(one.code for one in outcomes if one.code)
-        attributes: Row = {
-            "counts": {
-                "succeeded": tally[collect.SUCCEEDED],
-                "failed": tally[collect.FAILED],
-                "retried": tally[collect.RETRY],
-                "missing": len(merged.missing),
-                "duplicates": merged.duplicates,
-                "foreign": merged.foreign,
-            },
-            "codes": dict(codes),
-            "input_tokens": usage.input_tokens,
-            "output_tokens": usage.output_tokens,
-            "cost_usd": charge.cost_usd,
-            "saved_usd": charge.saved_usd,
-            "message": _message(row, tally, codes),
-        }
-        closed = self.jobs.moved(
-            row,
-            JobStatus.CLOSED,
-            owner=lease.owner,
-            at=timestamp(self.clock()),
-            attributes=attributes,
-        )
-        writes = [closed]
-        if row["engine"] == Engine.BATCH:
-            writes.append(self.control.slot_freed(row["base_model"], row["job_id"]))
-        for name, reserved in row["pipelines"].items():
-            spent = _charge(row, by_pipeline[name].usage).cost_usd if name in by_pipeline else Decimal(0)
-            writes.append(
-                self.control.settle(name, row["reserve_day"], reserved=Decimal(reserved), spent=spent)
-            )
-        try:
-            dynamo.transact(self.control.client, writes)
-        except dynamo.Cancelled as cancelled:
-            raise LostRace(row["job_id"]) from cancelled
-        return row | attributes | {"status": JobStatus.CLOSED}
+def _by_document(outcomes: Outcomes, start: int) -> Iterator[tuple[str, int, Tally]]:
+    """Yield each document from a position on, the position after it, and what the job did for it."""
+    stretches = outcomes.expected.stretches(start) if start < len(outcomes.expected) else ()
+    for document_id, group in groupby(stretches, key=attrgetter("document_id")):
+        *_, last = (one.stop for one in group)
+        yield document_id, last, outcomes.tally(start, last)
+        start = last
 
 
-def _tallies(outcomes: Iterable[Summary], plan: Plan) -> tuple[dict[str, Tally], dict[str, Tally]]:
-    by_document: dict[str, Tally] = {}
-    by_pipeline: dict[str, Tally] = {}
-    for one in outcomes:
-        record, owner = RecordId.parse(one.record_id), plan.owner(one.record_id)
-        if record is None or owner is None:
-            continue
-        by_document.setdefault(record.document_id, Tally()).add(one.outcome, one.usage)
-        by_pipeline.setdefault(owner[0], Tally()).add(one.outcome, one.usage)
-    return by_document, by_pipeline
+def _by_pipeline(outcomes: Outcomes) -> dict[str, Tally]:
+    found: dict[str, Tally] = {}
+    for one in outcomes.expected.stretches():
+        tally = found.setdefault(one.shard.pipeline, Tally())
+        tally += outcomes.tally(one.start, one.stop)
+    return found
 
 
-def _extend(ranges: list[Range], record: RecordId) -> None:
-    """Add a record to the last range where it follows it, else begin a new one."""
-    if ranges:
-        last = ranges[-1]
-        follows = RecordId(last.document_id, last.stage, last.first + last.count, last.attempt)
-        if follows == record:
-            ranges[-1] = Range(last.document_id, last.stage, last.first, last.count + 1, last.attempt)
-            return
-    ranges.append(Range(record.document_id, record.stage, record.index, 1, record.attempt))
-
-
-def _charge(row: Row, usage: Usage) -> Charge:
-    return prices.charge(usage, row["model"], Engine(row["engine"]), Tier(row["tier"]))
-
-
-def _entry(row: Row, scope: str, entry: str, usage: Usage) -> Row:
-    charge = _charge(row, usage)
-    price = prices.price(row["model"], Engine(row["engine"]), Tier(row["tier"]))
+def _attributes(row: Row, outcomes: Outcomes, total: Tally, usage: Usage) -> Row:
+    """Say on the job's row what became of it."""
+    codes = outcomes.codes()
+    spent = charge(row, usage)
     return {
-        "scope": scope,
-        "entry": entry,
-        "job_id": row["job_id"],
-        "model": row["model"],
-        "engine": row["engine"],
-        "tier": row["tier"],
+        "counts": {
+            "succeeded": total.succeeded,
+            "failed": total.failed,
+            "retried": total.retried,
+            "missing": outcomes.missing,
+            "duplicates": outcomes.duplicates,
+            "foreign": outcomes.foreign,
+        },
+        "codes": dict(codes),
+        "examples": outcomes.examples(),
         "input_tokens": usage.input_tokens,
         "output_tokens": usage.output_tokens,
-        "cost_usd": charge.cost_usd,
-        "saved_usd": charge.saved_usd,
-        "price": {"input": price.input, "output": price.output, "basis": price.basis},
-        "booked_at": row["closed_at"],
+        "cost_usd": spent.cost_usd,
+        "saved_usd": spent.saved_usd,
+        "message": _message(row, total, codes),
     }
 
 
-def _counts(tally: Tally) -> Row:
-    return {"succeeded": tally.succeeded, "failed": tally.failed, "retried": tally.retried}
-
-
-def _error(verdict: Verdict) -> Row | None:
-    failure = verdict.failure
-    return {"code": failure.code, "message": failure.message} if failure else None
-
-
-def _message(row: Row, tally: Counter[str], codes: Counter[str]) -> str:
+def _message(row: Row, total: Tally, codes: Mapping[str, int]) -> str:
     """Say in one sentence what is wrong with the job; empty when nothing is."""
+    if row["ended"] == NOT_SENT:
+        return f"Nothing was sent: {total.failed} records are cancelled, {total.retried} wait for a job."
     if row["ended_message"]:
         return str(row["ended_message"])
-    if codes and not tally[collect.SUCCEEDED]:
-        worst, count = codes.most_common(1)[0]
-        return f"No record succeeded: {count} of {tally.total()} ended as {worst}."
+    if codes and not total.succeeded:
+        worst = max(codes, key=lambda one: codes[one])
+        return f"No record succeeded: {codes[worst]} of {total.records} ended as {worst}."
     return ""

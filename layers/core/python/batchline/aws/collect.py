@@ -3,20 +3,20 @@
 Reading a part has no effect but result rows of settled records, which are the same every time. All
 that must happen once (retries, money, the documents' counts) happens when the job is closed, each
 behind a guard of its own, so that a function that dies anywhere is simply run again.
+
+An output of one part is read and closed in one go. A larger one is shared out by messages, a part each;
+whoever reads the last one rings for the close.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
-from itertools import batched
-from typing import Any, Final, Self
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final, Self
 
-import orjson
-
-from batchline import collect, settings
-from batchline.aws import clients, objects
+from batchline import settings
+from batchline.aws import clients, objects, output
 from batchline.aws.bedrock import Bedrock
-from batchline.aws.close import Closer, Plan
+from batchline.aws.close import Closed, Closer
 from batchline.aws.control import Control
 from batchline.aws.costs import Costs
 from batchline.aws.documents import Documents
@@ -24,21 +24,30 @@ from batchline.aws.dynamo import Row
 from batchline.aws.jobs import Jobs
 from batchline.aws.lease import JobLease
 from batchline.aws.objects import Work
+from batchline.aws.output import OutputReader
 from batchline.aws.pipelines import Pipelines
 from batchline.aws.queues import Queue
-from batchline.aws.results import Results, result_row
+from batchline.aws.results import Results
+from batchline.aws.retries import Retries
 from batchline.aws.shards import Shards
-from batchline.collect import Summary
+from batchline.collect import NOT_SENT, REFUSED
 from batchline.errors import LostRace
-from batchline.ids import RecordId
 from batchline.models import Engine, JobStatus, timestamp
+from batchline.outcomes import Expected
 
-PART_BYTES: Final = 64_000_000
-INLINE_BYTES: Final = 4_096  # longer answers stay in the output; the row points to them
-ROWS_AT_ONCE: Final = 500
-COLLECTABLE: Final = frozenset(
-    {JobStatus.RUNNING, JobStatus.REFUSED, JobStatus.COLLECTING, JobStatus.CLOSING}
-)
+# Longer than a function reads a part and its message stays hidden: by then it was lost.
+PART_LOST: Final = timedelta(minutes=35)
+# What one more step may take.
+MARGIN: Final = timedelta(seconds=90)
+
+
+@dataclass(slots=True)
+class _Run:
+    """One doorbell's work on a job: the lease, the time it has, and what to ring once it is done."""
+
+    lease: JobLease
+    until: datetime
+    rings: list[Row] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +56,11 @@ class Collector:
 
     jobs: Jobs
     control: Control
-    results: Results
     work: Work
-    pipelines: Pipelines
     bedrock: Bedrock
+    output: OutputReader
     closer: Closer
+    job_events_queue: Queue
     clock: Callable[[], datetime]
 
     @classmethod
@@ -61,157 +70,136 @@ class Collector:
         results = Results(clients.dynamodb(), env.results_table)
         work = Work(clients.s3(), env.work_bucket)
         pipelines = Pipelines(control, work)
-        closer = Closer(
-            jobs=jobs,
-            documents=Documents(clients.dynamodb(), env.documents_table),
-            results=results,
-            costs=Costs(clients.dynamodb(), env.costs_table),
-            control=control,
-            work=work,
-            pipelines=pipelines,
-            shards=Shards(control, work),
-            documents_queue=Queue(clients.sqs(), env.documents_queue),
-            wake_queue=Queue(clients.sqs(), env.wake_queue),
-            clock=clock,
-            kept_days=env.retention_days,
-        )
+        reader = OutputReader(results, work, pipelines, env.retention_days)
         return cls(
             jobs=jobs,
             control=control,
-            results=results,
             work=work,
-            pipelines=pipelines,
             bedrock=Bedrock(clients.bedrock()),
-            closer=closer,
+            output=reader,
+            closer=Closer(
+                jobs=jobs,
+                documents=Documents(clients.dynamodb(), env.documents_table),
+                results=results,
+                costs=Costs(clients.dynamodb(), env.costs_table),
+                control=control,
+                work=work,
+                pipelines=pipelines,
+                output=reader,
+                retries=Retries(
+                    jobs=jobs,
+                    work=work,
+                    shards=Shards(control, work),
+                    pipelines=pipelines,
+                    wake_queue=Queue(clients.sqs(), env.wake_queue),
+                    clock=clock,
+                ),
+                documents_queue=Queue(clients.sqs(), env.documents_queue),
+                clock=clock,
+            ),
+            job_events_queue=Queue(clients.sqs(), env.job_events_queue),
             clock=clock,
         )
 
-    def run(self, job_id: str, owner: str) -> Row | None:
-        """Collect a job if it has ended. Returns its closed row, or None: not ended, or not ours."""
-        lease = JobLease(self.jobs, job_id, owner, self.clock)
-        row = lease.take()
+    def run(self, job_id: str, owner: str, *, until: datetime) -> Closed | None:
+        """Collect a job if it has ended.
+
+        None: it has not, it is not ours, or others go on with it. `until` is when this invocation ends.
+        """
+        run = _Run(JobLease(self.jobs, job_id, owner, self.clock), until - MARGIN)
+        row = run.lease.take()
         if row is None:
             return None
         try:
-            if row["status"] not in COLLECTABLE:
-                return None
-            if row["status"] in {JobStatus.RUNNING, JobStatus.REFUSED}:
-                row = self._begin(row, owner)
-            if row is None:
-                return None
-            if row["status"] == JobStatus.COLLECTING:
-                row = self._read(row, lease)
-            return self.closer.close(row, lease)
+            return self._collect(row, run)
         except LostRace:
             return None
         finally:
-            lease.give_back()
+            run.lease.give_back()
+            # Only now: whoever hears it needs the lease.
+            self.job_events_queue.ring_all(run.rings)
+
+    def read_part(self, job_id: str, number: int) -> bool:
+        """Read one part of a job's output; tell whether that was still wanted.
+
+        Takes no lease: several parts of a job are read at once, and one that is read twice is the same.
+        """
+        row = self.jobs.get(job_id)
+        if row is None or row["status"] != JobStatus.COLLECTING or str(number) in row.get("parts_done", ()):
+            return False
+        self.output.read(row, number, self._expected(job_id), lambda: None)
+        row = self.jobs.part_done(job_id, number)
+        if row and len(row["parts_done"]) == row["parts"]:
+            self.job_events_queue.ring({"job_id": job_id})
+        return True
+
+    def _collect(self, row: Row, run: _Run) -> Closed | None:
+        nobody = row["status"] == JobStatus.OPEN and row["engine"] == Engine.NOBODY
+        if nobody or row["status"] in {JobStatus.RUNNING, JobStatus.REFUSED}:
+            begun = self._begin(row, run.lease.owner)
+            if begun is None:
+                return None
+            row = begun
+        if row["status"] not in {JobStatus.COLLECTING, JobStatus.CLOSING}:
+            return None
+        if row["status"] == JobStatus.COLLECTING and row["parts"] > 1 and not self._all_read(row, run):
+            return None
+        expected = self._expected(row["job_id"])
+        if row["status"] == JobStatus.COLLECTING:
+            if row["parts"] == 1:
+                self.output.read(row, 0, expected, run.lease.keep)
+            row = self.closer.begin(row, expected, run.lease)
+        closed = self.closer.close(row, expected, run.lease, run.until)
+        if closed is None:
+            run.rings.append({"job_id": row["job_id"]})
+        return closed
 
     def _begin(self, row: Row, owner: str) -> Row | None:
         """Pin the output of a job that has ended. None: it has not."""
-        job_id = row["job_id"]
-        if row["status"] == JobStatus.REFUSED:
-            ended, message = "REFUSED", row["message"]
-        elif row["engine"] == Engine.BATCH:
-            state = self.bedrock.state(row["arn"])
-            if not state.terminal:
-                return None
-            ended, message = state.status, state.message
-        elif row.get("answered"):
-            ended, message = "Completed", ""
-        else:
+        ended = self._ended(row)
+        if ended is None:
             return None
+        status, message = ended
         if row["engine"] == Engine.BATCH:
-            self.control.free_slot(row["base_model"], job_id)
-        parts = [
-            {
-                "key": one.key,
-                "etag": one.etag,
-                "start": start,
-                "stop": min(start + PART_BYTES, one.size),
-                "size": one.size,
-            }
-            for one in self.work.find(objects.output_prefix(job_id))
-            if one.key.endswith(".jsonl.out")
-            for start in range(0, one.size, PART_BYTES)
-        ]
-        return self._move(
-            row, JobStatus.COLLECTING, owner, ended, ended=ended, ended_message=message, parts=parts
-        )
-
-    def _read(self, row: Row, lease: JobLease) -> Row:
-        """Read the parts that are not read yet, in order, and move the job on to CLOSING."""
-        plan = self.closer.plan(row)
-        done = row.get("parts_done", set())
-        seen: set[str] = set()
-        for number, part in enumerate(row["parts"]):
-            if str(number) in done:
-                seen.update(one.record_id for one in self.closer.summaries(row["job_id"], number))
-                continue
-            self._read_part(row, number, part, plan, seen, lease)
-            self.jobs.part_done(row["job_id"], number)
-        return self._move(
-            row,
-            JobStatus.CLOSING,
-            lease.owner,
-            closed_at=timestamp(self.clock()),
-            retry_cursor=0,
-        )
-
-    def _read_part(
-        self, row: Row, number: int, part: Row, plan: Plan, seen: set[str], lease: JobLease
-    ) -> None:
-        """Write the rows of a part's settled records, and what close must know of every line.
-
-        `seen` holds the records of lines before; a second line of one counts for nothing.
-        """
-        start = max(0, part["start"] - 1)
-        blocks = self.work.blocks(part["key"], etag=part["etag"], start=start, stop=part["size"])
-        located = collect.lines(blocks, start=part["start"], stop=part["stop"])
-        summaries: list[bytes] = []
-        for batch in batched(lease.keeping(located), ROWS_AT_ONCE, strict=False):
-            rows = []
-            for line in batch:
-                summary, result = self._line(row, part["key"], line, plan, seen)
-                summaries.append(summary.dump())
-                rows += [result] if result else []
-            self.results.put(rows)
-        self.work.put(objects.part_key(row["job_id"], number), b"".join(summaries))
-
-    def _line(
-        self, job: Row, key: str, line: collect.Located, plan: Plan, seen: set[str]
-    ) -> tuple[Summary, Row | None]:
-        answer = collect.read(line.data)
-        record = RecordId.parse(answer.record_id)
-        owner = plan.owner(answer.record_id)
-        if record is None or owner is None or answer.record_id in seen:
-            return Summary(answer.record_id, collect.FAILED, "", answer.usage), None
-        seen.add(answer.record_id)
-        verdict = collect.judge(answer, self.pipelines.get(*owner), record.attempt)
-        code = verdict.failure.code if verdict.failure else ""
-        summary = Summary(answer.record_id, verdict.outcome, code, answer.usage)
-        if verdict.outcome == collect.RETRY:
-            return summary, None
-        row = result_row(
-            job,
-            record,
-            usage=answer.usage,
-            days=self.closer.kept_days,
-            stop=answer.stop,
-            **_stored(verdict, key, line),
-        )
-        return summary, row
-
-    def _move(self, row: Row, to: JobStatus, owner: str, note: str = "", **attributes: Any) -> Row:
+            self.control.free_slot(row["base_model"], row["job_id"])
+        found = self.work.find(objects.output_prefix(row["job_id"]))
+        pinned = output.pinned(one for one in found if one.key.endswith(".jsonl.out"))
         at = timestamp(self.clock())
-        return self.jobs.move(row, to, owner=owner, at=at, note=note, **attributes)
+        return self.jobs.move(
+            row,
+            JobStatus.COLLECTING,
+            owner=owner,
+            at=at,
+            note=status,
+            ended=status,
+            ended_message=message,
+            **pinned,
+        )
 
+    def _ended(self, row: Row) -> tuple[str, str] | None:
+        """Say how a job has ended, in Bedrock's words and sentence. None: it has not."""
+        if row["status"] == JobStatus.REFUSED:
+            return REFUSED, row["message"]
+        if row["engine"] == Engine.NOBODY:
+            return NOT_SENT, ""
+        if row["engine"] == Engine.BATCH:
+            state = self.bedrock.state(row["arn"])
+            return (state.status, state.message) if state.terminal else None
+        if row.get("answered"):
+            return "Stopped" if "stop" in row else "Completed", ""
+        return None
 
-def _stored(verdict: collect.Verdict, key: str, line: collect.Located) -> Row:
-    """Say how a row holds its answer: in itself, or by where it lies in the job's output."""
-    if verdict.failure:
-        return {"error": {"code": verdict.failure.code, "message": verdict.failure.message}}
-    size = len(orjson.dumps(verdict.output, default=str))
-    if size <= INLINE_BYTES and collect.storable(verdict.output):
-        return {"output": verdict.output}
-    return {"output_ref": {"key": key, "offset": line.offset, "length": len(line.data)}}
+    def _all_read(self, row: Row, run: _Run) -> bool:
+        """Tell whether every part has been read; ring for those that nobody reads."""
+        left = {str(number) for number in range(row["parts"])} - set(row.get("parts_done", ()))
+        if not left:
+            return True
+        now = self.clock()
+        rung = row.get("parts_rung_at")
+        if rung is None or datetime.fromisoformat(rung) + PART_LOST < now:
+            self.jobs.note(row["job_id"], owner=run.lease.owner, parts_rung_at=timestamp(now))
+            run.rings += [{"job_id": row["job_id"], "part": int(number)} for number in sorted(left, key=int)]
+        return False
+
+    def _expected(self, job_id: str) -> Expected:
+        return Expected(self.work.plan(job_id))

@@ -1,8 +1,11 @@
 """The results table: the answer to each settled record."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
+from itertools import batched
 from typing import TYPE_CHECKING, Any, Final
 
 from batchline import prices
@@ -16,6 +19,9 @@ if TYPE_CHECKING:
 
 
 KEPT_DAYS: Final = 365
+# More at once would only be throttled: the results of one document are one partition of the table.
+WRITERS: Final = 4
+GROUPS: Final = 5  # requests a writer makes before the next rows are read
 
 
 def result_row(
@@ -50,8 +56,12 @@ class Results:
     table: str
 
     def put(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Write rows; the same row twice is the same row."""
-        dynamo.put_many(self.client, self.table, rows)
+        """Write rows, a few requests at once; the same row twice is the same row."""
+        put = partial(dynamo.put_many, self.client, self.table)
+        with ThreadPoolExecutor(WRITERS) as pool:
+            for group in batched(rows, WRITERS * dynamo.BATCH_WRITES * GROUPS, strict=False):
+                # Consumed, so that an error is raised here.
+                list(pool.map(put, batched(group, dynamo.BATCH_WRITES, strict=False)))
 
     def of(self, document_id: str, stage: str = "") -> Iterator[Row]:
         """Yield a document's results, of all stages or of one, in the order of its records."""

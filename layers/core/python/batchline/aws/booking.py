@@ -1,0 +1,66 @@
+"""Booking: what a closed job writes into the ledger."""
+
+from collections.abc import Iterator, Mapping
+
+from batchline import prices
+from batchline.aws.costs import UNATTRIBUTED
+from batchline.aws.dynamo import Row
+from batchline.models import Charge, Engine, Tier, Usage
+from batchline.outcomes import Tally
+
+
+def charge(row: Row, usage: Usage) -> Charge:
+    """Price tokens as a job's row says who has answered."""
+    return prices.charge(usage, row["model"], Engine(row["engine"]), Tier(row["tier"]))
+
+
+def document(row: Row, document_id: str, tally: Tally) -> Row:
+    """Write what a job charged for one document."""
+    return _entry(row, f"document#{document_id}", row["job_id"], tally.usage) | _counts(tally)
+
+
+def job(
+    row: Row,
+    by_pipeline: Mapping[str, Tally],
+    *,
+    booked: Usage,
+    unowned: Usage,
+    manifest: Usage | None,
+) -> Iterator[Row]:
+    """Write a job's total, its share of the day by pipeline, and what belongs to no document."""
+    job_id, day = row["job_id"], f"day#{row['closed_at'][:10]}"
+    for name, tally in by_pipeline.items():
+        yield _entry(row, day, f"{name}#{job_id}", tally.usage) | _counts(tally) | {"pipeline": name}
+    if unowned != Usage():
+        yield _entry(row, f"document#{UNATTRIBUTED}", job_id, unowned)
+        yield _entry(row, day, f"{UNATTRIBUTED}#{job_id}", unowned)
+    yield _entry(row, f"job#{job_id}", "total", booked + unowned) | {
+        "booked_input_tokens": booked.input_tokens,
+        "booked_output_tokens": booked.output_tokens,
+        "manifest_input_tokens": manifest.input_tokens if manifest else None,
+        "manifest_output_tokens": manifest.output_tokens if manifest else None,
+        "verified": manifest is not None,
+    }
+
+
+def _entry(row: Row, scope: str, entry: str, usage: Usage) -> Row:
+    spent = charge(row, usage)
+    price = prices.price(row["model"], Engine(row["engine"]), Tier(row["tier"]))
+    return {
+        "scope": scope,
+        "entry": entry,
+        "job_id": row["job_id"],
+        "model": row["model"],
+        "engine": row["engine"],
+        "tier": row["tier"],
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "cost_usd": spent.cost_usd,
+        "saved_usd": spent.saved_usd,
+        "price": {"input": price.input, "output": price.output, "basis": price.basis},
+        "booked_at": row["closed_at"],
+    }
+
+
+def _counts(tally: Tally) -> Row:
+    return {"succeeded": tally.succeeded, "failed": tally.failed, "retried": tally.retried}

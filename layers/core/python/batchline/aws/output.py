@@ -1,0 +1,133 @@
+"""The output of an ended job, read in parts, each a range of bytes.
+
+Reading a part has no effect but the rows of the records that it settles, which are the same every time,
+and a summary of its lines for the closing of the job. Any part may be read by anybody, twice or at once.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from typing import Final
+
+import orjson
+
+from batchline import collect
+from batchline.aws import objects
+from batchline.aws.dynamo import Row
+from batchline.aws.objects import StoredObject, Work
+from batchline.aws.pipelines import Pipelines
+from batchline.aws.results import Results, result_row
+from batchline.collect import Located, Verdict
+from batchline.models import Failure
+from batchline.outcomes import FOREIGN, Expected, Outcome, Summaries, Summary
+from batchline.structured import storable
+
+PART_BYTES: Final = 64_000_000
+INLINE_BYTES: Final = 4_096  # longer answers stay in the output; the row points to them
+ROWS_AT_ONCE: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Bytes `start` to `stop` of an output file. `etag` pins its content, `size` is the whole file's."""
+
+    key: str
+    etag: str
+    size: int
+    start: int
+    stop: int
+
+
+def pinned(files: Iterable[StoredObject]) -> Row:
+    """Write down which output a job has, as attributes of its row."""
+    found = [{"key": one.key, "etag": one.etag, "size": one.size} for one in files]
+    row: Row = {"files": found, "part_bytes": PART_BYTES}
+    return row | {"parts": len(parts(row))}
+
+
+def parts(row: Row) -> list[Part]:
+    """Cut a job's output into its parts: always the same ones, in the order of files and bytes."""
+    return [
+        Part(one["key"], one["etag"], one["size"], start, min(start + row["part_bytes"], one["size"]))
+        for one in row["files"]
+        for start in range(0, one["size"], row["part_bytes"])
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class OutputReader:
+    """Reads parts. `kept_days` is how long the rows of records are kept."""
+
+    results: Results
+    work: Work
+    pipelines: Pipelines
+    kept_days: int
+
+    def read(self, row: Row, number: int, expected: Expected, keep: Callable[[], None]) -> None:
+        """Settle the records of a part and write its summary. `keep` is called while it goes on."""
+        summaries = Summaries()
+        part = parts(row)[number]
+        self.results.put(self._rows(row, part, expected, keep, summaries))
+        self.work.put(objects.part_key(row["job_id"], number), summaries.dump())
+
+    def rewrite(
+        self, row: Row, number: int, expected: Expected, positions: AbstractSet[int], keep: Callable[[], None]
+    ) -> None:
+        """Write the rows of some records again, as this part says them."""
+        part = parts(row)[number]
+        self.results.put(self._rows(row, part, expected, keep, Summaries(), positions))
+
+    def summaries(self, job_id: str, number: int) -> Iterator[Summary]:
+        """Yield what a part that was read has said."""
+        return Summaries.load(self.work.get(objects.part_key(job_id, number)))
+
+    def _rows(
+        self,
+        row: Row,
+        part: Part,
+        expected: Expected,
+        keep: Callable[[], None],
+        summaries: Summaries,
+        only: AbstractSet[int] | None = None,
+    ) -> Iterator[Row]:
+        """Yield the rows of the records that a part settles; of all, or of those at some positions."""
+        settled = bytearray(len(expected))
+        blocks = self.work.blocks(part.key, etag=part.etag, start=max(0, part.start - 1), stop=part.size)
+        for line in collect.lines(blocks, start=part.start, stop=part.stop):
+            keep()
+            answer = collect.read(line.data)
+            position = expected.find(answer.record_id)
+            if only is not None and position not in only:
+                continue
+            usage = answer.usage
+            if position is None or settled[position]:
+                code = answer.failure.code if answer.failure else ""
+                place = FOREIGN if position is None else position
+                summaries.add(Summary(place, Outcome.NONE, code, usage.input_tokens, usage.output_tokens))
+                continue
+            shard, record = expected.shard(position), expected.record(position)
+            pipeline = self.pipelines.asking(shard.pipeline, shard.version, record.stage)
+            verdict = collect.judge(answer, pipeline, model=row["model"], attempt=record.attempt)
+            code = verdict.failure.code if verdict.failure else ""
+            summaries.add(Summary(position, verdict.outcome, code, usage.input_tokens, usage.output_tokens))
+            if verdict.outcome < Outcome.RETRY:
+                settled[position] = True
+                stored = _stored(verdict, part.key, line)
+                days = self.kept_days
+                yield result_row(row, record, usage=usage, days=days, stop=answer.stop, **stored)
+
+
+def error(failure: Failure) -> Row:
+    """Shape a failure as rows hold it."""
+    return {"code": failure.code, "message": failure.message}
+
+
+def _stored(verdict: Verdict, key: str, line: Located) -> Row:
+    """Say how a row holds its answer: in itself, or by where it lies in the job's output."""
+    if verdict.failure:
+        return {"error": error(verdict.failure)}
+    output = verdict.output
+    size = len(output.encode()) if isinstance(output, str) else len(orjson.dumps(output, default=str))
+    if size <= INLINE_BYTES and storable(output):
+        return {"output": output}
+    return {"output_ref": {"key": key, "offset": line.offset, "length": len(line.data)}}

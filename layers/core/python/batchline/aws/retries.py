@@ -1,0 +1,177 @@
+"""Retries: records of a job that are asked for again, as new shards.
+
+The job's own shards are read again for what was asked; a record that needs another request gets one.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from math import ceil
+from typing import Any, Final
+
+import orjson
+
+from batchline import chunk, records
+from batchline.aws import dynamo
+from batchline.aws.dynamo import Row
+from batchline.aws.jobs import Jobs
+from batchline.aws.lease import JobLease
+from batchline.aws.objects import Work
+from batchline.aws.pipelines import Pipelines
+from batchline.aws.queues import Queue
+from batchline.aws.shards import Contents, Shards
+from batchline.errors import Code, LostRace, NotConserved
+from batchline.ids import RecordId
+from batchline.models import Range, Shard
+from batchline.outcomes import Outcome, Outcomes
+
+RETRY_RANGES: Final = 400  # keeps a retry shard's row far below 400 KB
+
+
+@dataclass(slots=True)
+class _Growing:
+    """Records that will be one shard: of one pipeline's version, for one model."""
+
+    model: str
+    first_at: str
+    deadline_at: str | None
+    ranges: list[Range] = field(default_factory=list)
+    lines: list[bytes] = field(default_factory=list)
+    size: int = 0
+    input_tokens: float = 0
+    output_tokens: float = 0
+
+    def takes(self, line: bytes) -> bool:
+        """Tell whether there is room for a line."""
+        return (
+            len(self.lines) < chunk.SHARD_RECORDS
+            and len(self.ranges) < RETRY_RANGES
+            and self.size + len(line) <= chunk.SHARD_BYTES
+        )
+
+    def add(self, record: RecordId, line: bytes, body: dict[str, Any], shard: Shard) -> None:
+        """Add a record that came from this shard."""
+        self.first_at = min(self.first_at, shard.first_at)
+        deadlines = [at for at in (self.deadline_at, shard.deadline_at) if at]
+        self.deadline_at = min(deadlines, default=None)
+        last = self.ranges[-1] if self.ranges else None
+        if last and record == RecordId(last.document_id, last.stage, last.first + last.count, last.attempt):
+            self.ranges[-1] = Range(last.document_id, last.stage, last.first, last.count + 1, last.attempt)
+        else:
+            self.ranges.append(Range(record.document_id, record.stage, record.index, 1, record.attempt))
+        self.lines.append(line)
+        self.size += len(line)
+        self.input_tokens += shard.input_tokens / shard.records
+        most = body.get("inferenceConfig", {}).get("maxTokens")
+        self.output_tokens += shard.output_tokens / shard.records if most is None else most
+
+
+@dataclass(frozen=True, slots=True)
+class Retries:
+    """Registers further attempts."""
+
+    jobs: Jobs
+    work: Work
+    shards: Shards
+    pipelines: Pipelines
+    wake_queue: Queue
+    clock: Callable[[], datetime]
+
+    def register(self, row: Row, outcomes: Outcomes, lease: JobLease, until: datetime) -> bool:
+        """Register what is asked for again, from where an earlier run has stopped.
+
+        Tells whether all of it is registered; False when the time was up. Raises NotConserved when the
+        job's shards do not hold all of it.
+        """
+        cursor = int(row["retry_cursor"])
+        registered = 0
+        for number, (owner, growing) in enumerate(self._groups(row, outcomes, lease)):
+            if number < cursor:
+                continue
+            if registered and self.clock() > until:
+                return False
+            self._register(row, number, owner, growing)
+            registered += 1
+        if registered:
+            self.wake_queue.ring({"hop": 0})
+        return True
+
+    def _register(self, row: Row, number: int, owner: tuple[str, str], growing: _Growing) -> None:
+        name, version = owner
+        shard = self.shards.write(
+            f"{row['job_id']}-{number:05d}",
+            Contents(
+                ranges=growing.ranges,
+                lines=growing.lines,
+                input_tokens=ceil(growing.input_tokens),
+                output_tokens=ceil(growing.output_tokens),
+            ),
+            name=name,
+            pipeline=self.pipelines.get(name, version),
+            version=version,
+            now=self.clock(),
+            model=growing.model,
+            first_at=growing.first_at,
+            deadline_at=growing.deadline_at,
+        )
+        try:
+            self.shards.register(shard, [self.jobs.register_retry(row["job_id"], cursor=number)])
+        except dynamo.Cancelled as cancelled:
+            raise LostRace(row["job_id"]) from cancelled
+
+    def _groups(
+        self, row: Row, outcomes: Outcomes, lease: JobLease
+    ) -> Iterator[tuple[tuple[str, str], _Growing]]:
+        """Yield the next attempts in shards, always the same ones in the same order."""
+        wanted = _wanted(outcomes)
+        by_owner: dict[tuple[str, str], list[Shard]] = {}
+        for shard in outcomes.expected.shards:
+            if wanted.get(shard.shard_id):
+                by_owner.setdefault((shard.pipeline, shard.version), []).append(shard)
+        for owner, shards in by_owner.items():
+            growing: dict[str, _Growing] = {}
+            for shard in shards:
+                found = 0
+                for record, model, body in self._asked_again(row, shard, outcomes, lease):
+                    line = orjson.dumps({"recordId": str(record), "modelInput": body}) + b"\n"
+                    if model in growing and not growing[model].takes(line):
+                        yield owner, growing.pop(model)
+                    one = growing.setdefault(model, _Growing(model, shard.first_at, shard.deadline_at))
+                    one.add(record, line, body, shard)
+                    found += 1
+                if found != wanted[shard.shard_id]:
+                    message = f"{shard.key} holds {found} of {wanted[shard.shard_id]} records to ask again"
+                    raise NotConserved(message)
+            for one in growing.values():
+                yield owner, one
+
+    def _asked_again(
+        self, row: Row, shard: Shard, outcomes: Outcomes, lease: JobLease
+    ) -> Iterator[tuple[RecordId, str, dict[str, Any]]]:
+        """Yield a shard's records that are asked for again, with the model and the request."""
+        for line in lease.keeping(self.work.lines(shard.key)):
+            asked = orjson.loads(line)
+            position = outcomes.expected.find(asked["recordId"])
+            if position is None or outcomes.outcome[position] < Outcome.RETRY:
+                continue
+            record = outcomes.expected.record(position)
+            outcome, code = outcomes.outcome[position], outcomes.code(position)
+            model: str = row["model"]
+            body = asked["modelInput"]
+            attempt = record.attempt + (outcome != Outcome.REPEAT)
+            if outcome == Outcome.ESCALATE:
+                pipeline = self.pipelines.asking(shard.pipeline, shard.version, record.stage)
+                model = pipeline.next_model(model) or model
+                body = records.for_model(body, pipeline, model)
+            elif outcome == Outcome.RETRY and code == Code.ANSWER_TRUNCATED:
+                body = records.with_more_room(body, model)
+            yield RecordId(record.document_id, record.stage, record.index, attempt), model, body
+
+
+def _wanted(outcomes: Outcomes) -> dict[str, int]:
+    """Count by shard the records that are asked for again."""
+    found: dict[str, int] = {}
+    for one in outcomes.expected.stretches():
+        if again := outcomes.tally(one.start, one.stop).retried:
+            found[one.shard.shard_id] = found.get(one.shard.shard_id, 0) + again
+    return found
