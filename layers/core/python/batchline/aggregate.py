@@ -9,9 +9,8 @@ import hashlib
 import io
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Final
 
@@ -65,17 +64,8 @@ class Tally:
 
 
 def is_unsure(output: Any, pipeline: Pipeline) -> bool:
-    """Tell whether an answer says that it is less sure than the pipeline asks for.
-
-    An answer that leaves the number out, or has something else in its place, is not sure.
-    """
-    wanted = pipeline.output.confidence if pipeline.output else None
-    if wanted is None:
-        return False
-    sure = output.get(wanted.field) if isinstance(output, Mapping) else None
-    if isinstance(sure, bool) or not isinstance(sure, int | float | Decimal):
-        return True
-    return sure < wanted.at_least
+    """Tell whether an answer says that it is less sure than the pipeline asks for."""
+    return pipeline.output is not None and not pipeline.output.is_sure(output)
 
 
 def ending(tally: Tally, pipeline: Pipeline, *, result: bool, earlier: Failure | None = None) -> Ending:

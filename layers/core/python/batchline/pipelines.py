@@ -192,7 +192,8 @@ class Output(_Part):
         said = answer.get(self.confidence.field) if isinstance(answer, Mapping) else None
         if isinstance(said, bool) or not isinstance(said, int | float | Decimal):
             return False
-        return said >= self.confidence.at_least
+        # In the words of both: 0.8 as a float is a little more than 0.8.
+        return Decimal(str(said)) >= Decimal(str(self.confidence.at_least))
 
     @model_validator(mode="after")
     def _confidence_is_in_the_schema(self) -> Self:

@@ -65,6 +65,7 @@ class Collect(_Settings):
     control_table: str
     documents_queue: str
     wake_queue: str
+    job_events_queue: str
     job_prefix: str
     retention_days: int = Field(ge=1)
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from batchline import aggregate, collect, ids, pipelines, prices, reduce, settings
+from batchline import aggregate, ids, pipelines, prices, reduce, settings
 from batchline.aggregate import Ending, Settled, Shape, Tally
 from batchline.aws import answers, clients, dynamo
 from batchline.aws.control import Control
@@ -23,6 +23,7 @@ from batchline.ids import RecordId
 from batchline.models import DocumentStatus, Engine, Failure, Range, Shard, Usage, timestamp
 from batchline.pipelines import Pipeline
 from batchline.records import Record
+from batchline.structured import storable
 
 if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient
@@ -296,7 +297,7 @@ def _inline(parts: Callable[[], Iterator[Any]], shape: Shape, count: int) -> Any
         return None
     value = aggregate.together(parts(), shape)
     fits = len(aggregate.dumps(value).encode("utf-8", "surrogatepass")) <= INLINE_BYTES
-    return value if fits and collect.storable(value) else None
+    return value if fits and storable(value) else None
 
 
 def _file(head: Row, result: Iterable[str], found: Iterable[Settled]) -> Iterator[str]:
