@@ -1,0 +1,43 @@
+"""What a function imports before its first event comes: the parsers wait until their format does."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from batchline import formats
+
+REPOSITORY = Path(__file__).parents[2]
+# What reads files and counts tokens.
+HEAVY = {
+    "pypdfium2",
+    "lxml",
+    "python_calamine",
+    "PIL",
+    "arro3",
+    "resiliparse",
+    "ijson",
+    "chardet",
+    "ctok",
+    "tiktoken",
+}
+SHOW = "import app, json, sys; print(json.dumps(sorted(sys.modules)))"
+
+
+def imported(function: str) -> set[str]:
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(REPOSITORY / "functions" / function),
+        "POWERTOOLS_TRACE_DISABLED": "1",
+    }
+    run = subprocess.run([sys.executable, "-c", SHOW], env=environment, capture_output=True, check=True)
+    return set(json.loads(run.stdout))
+
+
+def test_chunk_imports_no_parser_before_its_format_comes() -> None:
+    found = imported("chunk")
+    assert not {name.partition(".")[0] for name in found} & HEAVY
+    readers = {f"batchline.formats.{name}" for name in formats.READERS.values()}
+    assert not found & readers
+    assert "batchline.aws.chunk" in found
