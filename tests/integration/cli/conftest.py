@@ -16,7 +16,7 @@ from tests import template
 from tests.integration.conftest import open_world
 from tests.integration.world import INBOX, WORK, World
 
-CLIENTS = ("s3", "dynamodb", "cloudformation")
+CLIENTS = ("s3", "dynamodb", "sqs", "sts", "cloudformation")
 
 
 # Enough rows for a batch job, one record each.
@@ -133,11 +133,12 @@ def uploads() -> list[Any]:
     return sorted(found, key=lambda one: one["LastModified"])
 
 
-def outputs(left_out: Sequence[str] = ()) -> dict[str, str]:
+def outputs(queues: Mapping[str, str], left_out: Sequence[str] = ()) -> dict[str, str]:
     """The outputs that template.yaml promises and the command line reads, as the world names things."""
     promised = template.load()["Outputs"]
     found = {"InboxBucket": INBOX, "WorkBucket": WORK}
     found |= {f"{name}Table": name for name in template.tables()}
+    found |= queues
     assert set(found) <= set(promised)
     return {key: value for key, value in found.items() if key not in left_out}
 
@@ -149,7 +150,7 @@ def open_cli() -> Iterator[Cli]:
         world = begin()
         world.fatal = True
         made = Cli(world)
-        made.stacks.known["batchline"] = outputs()
+        made.stacks.known["batchline"] = outputs(world.queues)
         made.stacks.install()
         patch.setattr("batchline.clock.now", world.clock)
         patch.setattr(Session, "pause", lambda _run, seconds: made.pause(seconds))

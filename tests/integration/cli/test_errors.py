@@ -84,7 +84,7 @@ def test_no_such_stack(cli: Cli, monkeypatch: pytest.MonkeyPatch, how: str) -> N
 
 
 def test_a_stack_that_is_not_ours(cli: Cli) -> None:
-    cli.stacks.known["site"] = outputs(left_out=["JobsTable", "CostsTable"])
+    cli.stacks.known["site"] = outputs(cli.world.queues, left_out=["JobsTable", "CostsTable"])
     said = sentence("status", "--stack", "site")
     assert "has no output JobsTable, CostsTable: is it Batchline?" in said
 

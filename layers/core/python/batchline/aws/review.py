@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from batchline import aggregate, collect, review
+from batchline import aggregate, review
 from batchline.aws.aggregate import INLINE_BYTES
 from batchline.aws.documents import Documents
 from batchline.aws.dynamo import Row
@@ -15,6 +15,7 @@ from batchline.aws.queues import Queue
 from batchline.errors import BatchlineError
 from batchline.models import timestamp
 from batchline.review import Decision
+from batchline.structured import storable
 
 
 class NotInReview(BatchlineError):
@@ -65,5 +66,5 @@ class Reviewer:
         """Write a correction beside the model's result; return the attributes that lead to it."""
         key = row["result_key"].removesuffix(".json") + ".corrected.json"
         self.work.put(key, text.encode())
-        fits = len(aggregate.dumps(value).encode()) <= INLINE_BYTES and collect.storable(value)
+        fits = len(aggregate.dumps(value).encode()) <= INLINE_BYTES and storable(value)
         return {"result_key": key, "result": value if fits else None}
