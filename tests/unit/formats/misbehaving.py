@@ -3,43 +3,67 @@
 import ctypes
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import BinaryIO
 
 from batchline.errors import Code, Refused
+from batchline.formats import isolated
 from batchline.formats.content import Image, Section
 
 
-def parse(file: BinaryIO, *, mode: str = "echo") -> Iterator[Section | Image | dict[str, object]]:
+def parse(file: BinaryIO, *, mode: str = "echo") -> Iterator[isolated.Item]:
     yield Section(file.read().decode(), 1, ("見出し", "two"))
-    match mode:
-        case "refuse":
-            raise Refused(Code.TEXT_MISSING, "今日は nothing.")
-        case "crash":
-            ctypes.string_at(0)
-        case "abort":
-            os.abort()
-        case "hang":
-            signal.pause()
-        case "spin":
-            while True:
-                pass
-        case "eat":
-            yield Section("x" * 2_000_000_000)
-        case "bug":
-            raise KeyError("secret")
-        case "deep":
-            parse_deeper()
-        case "all":
-            yield Image("png", b"\x00\xff", 2)
-            yield {"a": "\ud800", "b": 1}
-            yield Section("lone \ud800", None, ("\udfff",))
-        case "environment":
-            yield Section(",".join(name for name in os.environ if name.startswith("AWS_")), 2)
-        case "many":
-            for number in range(1_000_000):
-                yield Section("y" * 10_000, number)
+    if mode in DEATHS:
+        DEATHS[mode]()
+    if mode in YIELDS:
+        yield from YIELDS[mode]()
 
 
-def parse_deeper() -> None:
-    parse_deeper()
+def refuse() -> None:
+    raise Refused(Code.TEXT_MISSING, "今日は nothing.")
+
+
+def spin() -> None:
+    while True:
+        pass
+
+
+def fail() -> None:
+    raise KeyError("secret")
+
+
+def deepen() -> None:
+    deepen()
+
+
+def kinds() -> Iterator[isolated.Item]:
+    yield Image("png", b"\x00\xff", 2)
+    yield {"a": "\ud800", "b": 1}
+    yield Section("lone \ud800", None, ("\udfff",))
+
+
+def environment() -> Iterator[isolated.Item]:
+    yield Section(",".join(name for name in os.environ if name.startswith("AWS_")), 2)
+
+
+def many() -> Iterator[isolated.Item]:
+    for number in range(1_000_000):
+        yield Section("y" * 10_000, number)
+
+
+DEATHS: Mapping[str, Callable[[], object]] = {
+    "refuse": refuse,
+    "crash": partial(ctypes.string_at, 0),
+    "abort": os.abort,
+    "hang": signal.pause,
+    "spin": spin,
+    "eat": partial(bytearray, 2_000_000_000),
+    "bug": fail,
+    "deep": deepen,
+}
+YIELDS: Mapping[str, Callable[[], Iterator[isolated.Item]]] = {
+    "all": kinds,
+    "environment": environment,
+    "many": many,
+}

@@ -5,7 +5,6 @@ import zipfile
 from collections.abc import Mapping
 
 import pytest
-
 from batchline import formats
 from batchline.errors import Code, Refused
 from batchline.formats import Member, archive
@@ -24,9 +23,12 @@ def members(data: bytes) -> list[Member]:
 
 
 def refusal(data: bytes) -> Refused:
-    with pytest.raises(Refused) as caught:
+    def unpack() -> None:
         for member in members(data):
             member.open().read()
+
+    with pytest.raises(Refused) as caught:
+        unpack()
     return caught.value
 
 

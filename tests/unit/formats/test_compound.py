@@ -3,7 +3,6 @@
 import io
 
 import pytest
-
 from batchline import formats
 from batchline.errors import Code, Refused
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import PIL.Image
 import pytest
-
 from batchline import formats
 from batchline.errors import Code, Refused
 from batchline.formats import image

@@ -6,21 +6,21 @@ import signal
 from pathlib import Path
 
 import pytest
-
 from batchline.errors import Code, Refused
 from batchline.formats import isolated
 from batchline.formats.content import Image, Section
 from batchline.formats.isolated import Limits
 
 PARSER = "tests.unit.formats.misbehaving"
+ROOMY = Limits()
 FIRST = Section("text", 1, ("見出し", "two"))
 
 
-def items(what: str, limits: Limits = Limits()) -> list[isolated.Item]:
+def items(what: str, limits: Limits = ROOMY) -> list[isolated.Item]:
     return list(isolated.run(PARSER, io.BytesIO(b"text"), what="file", limits=limits, mode=what))
 
 
-def refusal(what: str, limits: Limits = Limits()) -> Refused:
+def refusal(what: str, limits: Limits = ROOMY) -> Refused:
     with pytest.raises(Refused) as caught:
         items(what, limits)
     return caught.value

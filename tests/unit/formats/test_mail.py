@@ -5,7 +5,6 @@ import io
 from email.message import EmailMessage
 
 import pytest
-
 from batchline import formats
 from batchline.errors import Code, Refused
 from batchline.formats import Section, mail

@@ -6,21 +6,34 @@ from collections.abc import Callable, Sequence
 
 import PIL.Image
 import pytest
+from batchline import formats
+from batchline.errors import Code, Refused
+from batchline.formats import Image, Section, pdf
 from reportlab.lib.pdfencrypt import StandardEncryption
 from reportlab.lib.utils import ImageReader
 from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.cidfonts import UnicodeCIDFont
 from reportlab.pdfgen.canvas import Canvas
 
-from batchline import formats
-from batchline.errors import Code, Refused
-from batchline.formats import Image, Section, pdf
-
 pdfmetrics.registerFont(UnicodeCIDFont("HeiseiMin-W3"))
 FILLER = "lorem ipsum dolor sit amet consectetur adipiscing elit sed do eiusmod tempor incididunt"
 
 
-WORDS = "zero one two three four five six seven eight nine ten eleven twelve".split()
+WORDS = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+]
 
 
 def drawn(
@@ -29,7 +42,7 @@ def drawn(
     font: str = "Helvetica",
     marks: Sequence[tuple[int, int, str]] = (),
     encrypt: StandardEncryption | None = None,
-    extra: Callable[[Canvas, int], None] = lambda canvas, page: None,
+    extra: Callable[[Canvas, int], object] | None = None,
 ) -> bytes:
     """Draw each page's lines from the top; bookmarks are (page, level, title)."""
     data = io.BytesIO()
@@ -42,7 +55,8 @@ def drawn(
         canvas.setFont(font, 10)
         for index, line in enumerate(lines):
             canvas.drawString(50, 800 - 14 * index, line)
-        extra(canvas, number)
+        if extra is not None:
+            extra(canvas, number)
         canvas.showPage()
     canvas.save()
     return data.getvalue()
@@ -58,10 +72,14 @@ def text(data: bytes) -> str:
 
 def refusal(data: bytes) -> Refused:
     """As an upload meets it: detected, in a child."""
-    with pytest.raises(Refused) as caught:
+
+    def upload() -> None:
         content = formats.read(io.BytesIO(data), "a.pdf", size=len(data), rows=False)
         assert isinstance(content, formats.Text)
         list(content.sections)
+
+    with pytest.raises(Refused) as caught:
+        upload()
     return caught.value
 
 
@@ -81,8 +99,8 @@ def test_wrapped_lines_become_paragraphs_and_hyphens_go() -> None:
         "2. sealed",
     ]
     assert text(drawn([lines])) == (
-        "The parties agree that the deliverables described in this agreement shall be completed within thirty "
-        "days after the date on which the last of the parties has signed it.\n\n"
+        "The parties agree that the deliverables described in this agreement shall be completed within "
+        "thirty days after the date on which the last of the parties has signed it.\n\n"
         "Payment is due on delivery. Both parties may end this agreement at any time with a notice of one "
         "month in writing, for which an electronic mail to the address that is named above is enough.\n\n"
         "Deliverables:\n• the source code\n• the documentation, which holds all that a reader who is new to "

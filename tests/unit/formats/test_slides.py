@@ -5,11 +5,10 @@ from typing import Any
 
 import pptx
 import pytest
-from pptx.util import Inches
-
 from batchline import formats
 from batchline.errors import Code, Refused
 from batchline.formats import Section, slides
+from pptx.util import Inches
 
 
 def saved(presentation: Any) -> bytes:

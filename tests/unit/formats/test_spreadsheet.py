@@ -6,10 +6,12 @@ from typing import Any
 
 import openpyxl
 import pytest
-
 from batchline import formats
 from batchline.errors import Code, Refused
 from batchline.formats import spreadsheet
+
+# A cell has no time zone.
+NAIVE = datetime.datetime(2027, 1, 31, 9, 30)  # noqa: DTZ001
 
 
 def saved(book: Any) -> bytes:
@@ -40,7 +42,7 @@ def test_rows_by_the_names_in_the_first_row() -> None:
             ["id", "price", "on", "ok", "note"],
             [1, 2.5, datetime.date(2027, 1, 31), True, "a|b"],
             [],
-            [20_000_000_000, 0.1, datetime.datetime(2027, 1, 31, 9, 30), False, None],
+            [20_000_000_000, 0.1, NAIVE, False, None],
         )
     )
     assert rows(data) == [

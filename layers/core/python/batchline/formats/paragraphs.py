@@ -14,6 +14,7 @@ from typing import Final
 HYPHEN: Final = "\ufffe"
 # Han, kana, their punctuation and full-width forms; Korean puts spaces between words.
 CJK: Final = "\u2e80-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff"
+_FIRST_CJK: Final = CJK[0]
 # Typographic signs that stand for letters: ligatures, radicals in place of Han, Symbol's bullet, and
 # what no text has.
 _ODD: Final = re.compile(
@@ -47,7 +48,7 @@ def lines(text: str) -> list[str]:
         text = text.replace(HYPHEN, HYPHEN + "\n").replace("\u00a0", " ").replace("\uf0b7", "•")
         text = _COMPATIBLE.sub(lambda sign: unicodedata.normalize("NFKC", sign.group()), text)
         text = _DROPPED.sub("", text)
-    if not text.isascii():
+    if text and max(text) >= _FIRST_CJK:  # the search is slow, and quotation marks are no reason for it
         text = _GAP.sub("", text)
     if "  " in text or "\t" in text:
         text = _SPACES.sub(" ", text)
@@ -62,10 +63,10 @@ def width(page: Sequence[str]) -> float:
 
 def break_after(line: str, following: str, full: float) -> str:
     """Say what stands between two lines: a blank line, a line feed, a space or nothing."""
-    if _LISTED.match(following) or _has_leaders(line):
-        return "\n"
     if line.endswith(HYPHEN):
         return ""
+    if _LISTED.match(following) or _has_leaders(line):
+        return "\n"
     starts_cjk = _IS_CJK.match(following)
     word = 2 if starts_cjk else min(len(following.partition(" ")[0]), _LONGEST_WORD)
     ended = line.rstrip(_CLOSERS)[-1:] in _TERMINATORS
