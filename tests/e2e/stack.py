@@ -53,8 +53,11 @@ class Stack:
             start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
 
     def documents(self, *keys: str) -> dict[str, dict[str, Any]]:
-        """Read the rows of documents by the key of their upload."""
-        rows = {row["source"]["key"]: row for row in self.rows("Documents")}
+        """Read the rows of documents by the key of their upload, those in archives by `key/member`."""
+        rows = {
+            "/".join([row["source"]["key"], *filter(None, [row["source"].get("member")])]): row
+            for row in self.rows("Documents")
+        }
         return {key: rows[key] for key in keys if key in rows}
 
     def ended(self, *keys: str) -> dict[str, dict[str, Any]]:

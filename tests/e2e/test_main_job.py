@@ -16,7 +16,8 @@ BAD = {
     "inbox/summary/bad/empty.txt": (b"", "UPLOAD_EMPTY", "Upload it again"),
     "inbox/summary/bad/blob.bin": (bytes(range(256)), "FORMAT_UNSUPPORTED", "Convert it"),
     "inbox/summary/bad/cut.txt": ("終わりが切れた文".encode()[:-1], "TEXT_TRUNCATED", "whole file"),
-    "inbox/summary/bad/latin1.txt": ("café noir".encode("latin-1"), "TEXT_ENCODING", "UTF-8"),
+    "inbox/summary/bad/cut.pdf": (b"%PDF-1.7\n1 0 obj", "FILE_DAMAGED", "Upload the whole file"),
+    "inbox/rows/bad/plain.txt": (b"no table", "FORMAT_UNSUPPORTED", "chunks by tokens"),
     "inbox/summary/bad/markup.html": (b"<html><body><br></body></html>", "TEXT_MISSING", "Upload"),
     "inbox/nobody.txt": (b"no folder names a pipeline", "KEY_INVALID", "inbox/<pipeline>/"),
     "pipelines/broken.yaml": (
@@ -26,6 +27,8 @@ BAD = {
     ),
 }
 LATE = "inbox/late/before its pipeline.txt"
+ARCHIVE = "inbox/summary/minutes-2026-10.zip"
+MEMBERS = [f"{ARCHIVE}/board/2026-10-05.md", f"{ARCHIVE}/店長会議/2026-10-07.md"]
 LATE_PIPELINE = b"""
 model: us.amazon.nova-micro-v1:0
 prompt: "Summarise in one sentence: {{ text }}"
@@ -41,16 +44,21 @@ def processed(stack: Stack) -> dict[str, dict[str, Any]]:
     for key, (body, _, _) in BAD.items():
         stack.drop(key, body)
     stack.drop(LATE, b"The warehouse moves on Monday. The keys are with Ms Okafor. Bring gloves.")
-    return stack.ended(*keys, *BAD)
+    return stack.ended(*keys, *MEMBERS, *BAD)
 
 
 @pytest.fixture(scope="module")
 def samples(processed: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
-    return [row for key, row in processed.items() if key not in BAD]
+    return [row for key, row in processed.items() if key not in {*BAD, ARCHIVE}]
+
+
+def test_an_archive_ends_when_its_members_are_documents(processed: dict[str, dict[str, Any]]) -> None:
+    row = processed[ARCHIVE]
+    assert (row["status"], row["documents"], row["records"]) == ("COMPLETED", len(MEMBERS), 0)
 
 
 def test_every_sample_is_answered_completely(samples: list[dict[str, Any]]) -> None:
-    assert len(samples) >= 12
+    assert len(samples) >= 28
     for row in samples:
         assert row["status"] == "COMPLETED", row
         assert row["records"] == row["succeeded"] > 0

@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -8,6 +9,7 @@ from batchline.errors import Code, Refused
 from batchline.pipelines import Pipeline, parse
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 MINIMAL = b"model: amazon.nova-lite-v1:0\nprompt: 'Sum up: {{ text }}'\n"
@@ -96,7 +98,7 @@ def test_the_samples_are_valid(path: Path) -> None:
         ("attempts: 10", 3, "attempts: input should be less than or equal to 9"),
         ("system: [a]", 3, "system: input should be a valid string"),
         ("combine: sum", 3, "combine: input should be 'concat', 'list', 'jsonl' or 'csv'"),
-        ("chunk: {by: page}", 3, "chunk.by: input should be 'tokens', 'row' or 'document'"),
+        ("chunk: {by: pages}", 3, "chunk.by: input should be 'tokens', 'page', 'row' or 'document'"),
         ("chunk:\n  by: tokens\n  max_tokens: 49", 5, "chunk.max_tokens: input should be greater than"),
         ("chunk: {max_tokens: 100, overlap_tokens: 51}", 3, "overlap_tokens may be at most half"),
         ("inference:\n  temperature: 1.5", 4, "inference.temperature: input should be less than"),
@@ -400,3 +402,42 @@ def test_any_template_is_refused_or_compiled(template: str) -> None:
     data = yaml.safe_dump({"model": "m", "prompt": template + "{{ text }}"}).encode()
     found = attempt(data)
     assert found is None or found.template
+
+
+@pytest.mark.parametrize(
+    ("prompt", "uses"),
+    [
+        ("{{ text }} {{ document.tags.kind }}", True),
+        ("{{ text }} {{ document['tags'] }}", True),
+        ("{{ text }} {{ document }}", True),
+        ("{{ text }} {% set d = document %}{{ d.tags }}", True),
+        ("{{ text }} {{ document[text] }}", True),
+        ("{{ text }} {{ document.name }} {{ document['size'] }} tags", False),
+        ("{{ text }}", False),
+    ],
+)
+def test_tags_are_used_where_a_prompt_may_read_them(prompt: str, uses: bool) -> None:  # noqa: FBT001
+    assert Pipeline.model_validate({"model": "m", "prompt": prompt}).uses_tags is uses
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({"chunk": {"rows": 2}}, "chunk.rows counts the rows of a table, which needs `by: row`"),
+        ({"prompt": "{{ rows }}"}, "the prompt uses {{ rows }}, which needs `chunk: {by: row}`"),
+        (
+            {"prompt": "{{ row.a }}", "chunk": {"by": "row", "rows": 2}},
+            "the prompt uses {{ row }}, but a record has 2 rows; use {{ rows }}",
+        ),
+    ],
+)
+def test_rows_fit_the_prompt(keys: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        Pipeline.model_validate({"model": "m", "prompt": "{{ text }}"} | keys)
+    assert said in str(caught.value)
+
+
+def test_a_loop_over_rows_may_call_each_of_them_row() -> None:
+    prompt = "{% for row in rows %}{{ row.a }}{% endfor %}"
+    spec = Pipeline.model_validate({"model": "m", "prompt": prompt, "chunk": {"by": "row", "rows": 9}})
+    assert spec.chunk.rows == 9

@@ -151,7 +151,7 @@ def _show(run: Session, documents: Sequence[Document]) -> None:
 def showcase(documents: Sequence[Document], structured: set[str]) -> list[tuple[str, Document]]:
     """Choose documents that show different things, with a title for each: few records, much to say."""
     ended = sorted(
-        (one for one in documents if one.status is DocumentStatus.COMPLETED),
+        (one for one in documents if one.status is DocumentStatus.COMPLETED and one.records),
         key=lambda one: (one.records, -one.usage.output_tokens, one.key),
     )
     kinds = (
