@@ -9,8 +9,9 @@ most 2,000 of a job's 100,000 records), and that makes it easy to come out at th
    next one comes from the queue of whose size the job has less. So each job is a sample of the whole, and
    neither size is used up before the other: the dot-product rule of Panigrahy, Talwar, Uyeda and Wieder
    (Heuristics for Vector Bin Packing, Microsoft Research, 2011), asked of the queues' heads only.
-2. When neither head fits, the shards that were taken last are chosen once more, together with those that
-   come next, so that the least room is left: the minimum bin slack of Gupta and Ho (Production Planning &
+2. A head that does not fit is set aside for the next job, and the one behind it is tried. After some of them
+   the shards that were taken last are chosen once more, together with those that come next, so that the
+   least room is left: the minimum bin slack of Gupta and Ho (Production Planning &
    Control 10, 1999), by the dynamic programme for sums of subsets.
 3. A last job below the minimum gets shards of another one.
 4. Few shards that are not at the lower bound by then are searched through in every arrangement.
@@ -24,6 +25,8 @@ from typing import Final
 from batchline.catalog import Limits
 from batchline.models import Shard
 
+# So many of a queue that do not fit show that the job is full.
+SET_ASIDE: Final = 32
 # Of so many shards every subset is looked at when a job is closed: taken already, and next in each queue.
 TAKEN_AGAIN: Final = 24
 NEXT: Final = 40
@@ -108,6 +111,10 @@ class _Sizes:
         """Tell whether so many records are as large a part of all as so many bytes are, or larger."""
         return records * self.all_bytes >= size * self.all_records
 
+    def queue(self, number: int, queues: _Queues) -> deque[int]:
+        """Name the queue in which a shard stands."""
+        return queues[0 if self.more_records(self.records[number], self.bytes[number]) else 1]
+
     def cost(self, jobs: Iterable[_Job]) -> tuple[int, int]:
         """Count the records that are in jobs below the minimum, and the other jobs."""
         legal = [job.records >= self.limits.min_records for job in jobs]
@@ -117,27 +124,39 @@ class _Sizes:
 
 def _in_order(sizes: _Sizes) -> list[_Job]:
     queues: _Queues = (deque(), deque())
-    for number, (records, size) in enumerate(zip(sizes.records, sizes.bytes, strict=True)):
-        queues[0 if sizes.more_records(records, size) else 1].append(number)
+    for number in range(len(sizes.records)):
+        sizes.queue(number, queues).append(number)
     jobs = []
     while any(queues):
-        job = _Job()
-        while (queue := _next(job, queues, sizes)) is not None:
-            sizes.add(job, queue.popleft())
+        job = _taken(queues, sizes)
         jobs.append(_closed(job, queues, sizes) if any(queues) else job)
     return jobs
 
 
-def _next(job: _Job, queues: _Queues, sizes: _Sizes) -> deque[int] | None:
-    """Say which queue's head to take. None: neither fits."""
-    of_records, of_bytes = queues
-    if not of_records or not sizes.fits(job, of_records[0]):
-        return of_bytes if of_bytes and sizes.fits(job, of_bytes[0]) else None
-    if not of_bytes or not sizes.fits(job, of_bytes[0]):
-        return of_records
-    if not job.taken:
-        return min(queues)  # by their heads: the first in order
-    return of_bytes if sizes.more_records(job.records, job.bytes) else of_records
+def _taken(queues: _Queues, sizes: _Sizes) -> _Job:
+    """Take shards off the queues until no more of those that come next fit into the job."""
+    job = _Job()
+    aside: tuple[list[int], list[int]] = ([], [])
+    while here := [n for n in (0, 1) if queues[n] and len(aside[n]) < SET_ASIDE]:
+        if len(here) == 1:
+            which = here[0]
+        elif not job.taken:
+            which = 0 if queues[0][0] < queues[1][0] else 1  # the first in order
+        else:
+            which = 1 if sizes.more_records(job.records, job.bytes) else 0
+        number = queues[which].popleft()
+        if sizes.fits(job, number):
+            sizes.add(job, number)
+        else:
+            aside[which].append(number)
+    _put_back(aside[0] + aside[1], queues, sizes)
+    return job
+
+
+def _put_back(numbers: Iterable[int], queues: _Queues, sizes: _Sizes) -> None:
+    """Put shards to the front of their queues again."""
+    for number in sorted(numbers, reverse=True):
+        sizes.queue(number, queues).appendleft(number)
 
 
 def _closed(job: _Job, queues: _Queues, sizes: _Sizes) -> _Job:
@@ -162,8 +181,7 @@ def _closed(job: _Job, queues: _Queues, sizes: _Sizes) -> _Job:
             if sizes.fits(best, number):
                 sizes.add(best, number)
     used = set(best.taken)
-    for number in reversed([n for n in pool if n not in used]):
-        queues[0 if sizes.more_records(sizes.records[number], sizes.bytes[number]) else 1].appendleft(number)
+    _put_back((n for n in pool if n not in used), queues, sizes)
     return best
 
 

@@ -15,11 +15,11 @@ from decimal import Decimal
 from itertools import batched
 from typing import Final
 
-from batchline import filling
+from batchline import filling, prices
 from batchline.cancel import Cancels
 from batchline.catalog import Limits
 from batchline.errors import Code
-from batchline.models import Engine, Shard, Tier
+from batchline.models import Engine, Shard, Tier, Usage
 
 # What fits, with the job, the lease and the slot, into one transaction.
 MAX_PIPELINES: Final = 96
@@ -34,6 +34,9 @@ ON_DEMAND_LIMITS: Final = Limits(
 )
 
 ON_DEMAND_TIERS: Final = {"on_demand": Tier.DEFAULT, "flex": Tier.FLEX}
+
+# The counted input may be low by so many percent; what is reserved for it must not be.
+INPUT_MARGIN: Final = 10
 
 type Cost = Callable[[Shard, Engine, Tier], Decimal]
 
@@ -133,6 +136,14 @@ def read(
             if records >= jobs * limits.max_records or size >= jobs * limits.max_job_bytes:
                 return Pending(tuple(shards), more=True)
     return Pending(tuple(shards), more=False)
+
+
+def most(shard: Shard, engine: Engine, tier: Tier) -> Decimal:
+    """Say the most that a shard may cost, in USD."""
+    if engine is Engine.NOBODY:
+        return Decimal(0)
+    usage = Usage(-(-shard.input_tokens * (100 + INPUT_MARGIN) // 100), shard.output_tokens)
+    return prices.price(shard.model, engine, tier).cost(usage)
 
 
 def plan(

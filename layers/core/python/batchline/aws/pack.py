@@ -26,11 +26,9 @@ from batchline.aws.pipelines import Pipelines
 from batchline.aws.queues import Queue
 from batchline.cancel import Cancels, documents_of
 from batchline.errors import Code, LostRace
-from batchline.models import DocumentStatus, Engine, Failure, Shard, Tier, Usage, timestamp
+from batchline.models import DocumentStatus, Engine, Failure, Shard, Tier, timestamp
 from batchline.pack import Planned
 
-# The counted input may be low by so much; the reservation must not be.
-INPUT_MARGIN: Final = Decimal("1.1")
 LOSER_DELAY_SECONDS: Final = 2
 MAX_HOPS: Final = 5
 SOON_SECONDS: Final = 60
@@ -175,7 +173,7 @@ class _Run:
             engine = Engine.BATCH if known.batch else Engine.ON_DEMAND
             jobs = free + 1 if known.batch and not lane.paused else 1
             pending = pack.read(
-                queues[lane.name], jobs=jobs, limits=limits, engine=engine, room=room, cost=_most
+                queues[lane.name], jobs=jobs, limits=limits, engine=engine, room=room, cost=pack.most
             )
             more = more or pending.more
             self.due += filter(None, [pack.next_due(pending.shards, timestamp(now))])
@@ -186,7 +184,7 @@ class _Run:
             free_slots=free,
             turn=slots.turn,
             room=room,
-            cost=_most,
+            cost=pack.most,
             cancels=cancels,
         )
         opened = [one for one in planned.jobs if self._open(one)]
@@ -339,21 +337,13 @@ def _opening(planned: Planned, job_id: str, at: str) -> Opening:
         input_tokens=sum(one.input_tokens for one in shards),
         output_tokens=sum(one.output_tokens for one in shards),
         reserved={
-            name: sum((_most(one, planned.engine, planned.tier) for one in some), Decimal(0))
+            name: sum((pack.most(one, planned.engine, planned.tier) for one in some), Decimal(0))
             for name, some in groupby(shards, key=attrgetter("pipeline"))
         },
         price_basis=prices.price(first.model, planned.engine, planned.tier).basis,
-        on_demand_usd=sum((_most(one, Engine.ON_DEMAND, Tier.DEFAULT) for one in shards), Decimal(0)),
+        on_demand_usd=sum((pack.most(one, Engine.ON_DEMAND, Tier.DEFAULT) for one in shards), Decimal(0)),
         created_at=at,
         why=planned.why,
         deadline_at=min((one.deadline_at for one in shards if one.deadline_at), default=None),
         timeout_hours=max((one.timeout_hours for one in shards if one.timeout_hours), default=None),
     )
-
-
-def _most(shard: Shard, engine: Engine, tier: Tier) -> Decimal:
-    """Say the most that a shard may cost, in USD."""
-    if engine is Engine.NOBODY:
-        return Decimal(0)
-    usage = Usage(ceil(shard.input_tokens * INPUT_MARGIN), shard.output_tokens)
-    return prices.price(shard.model, engine, tier).cost(usage)
