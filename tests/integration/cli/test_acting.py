@@ -239,3 +239,28 @@ def test_an_audit_finds_nothing_and_then_what_was_tampered_with(cli: Cli) -> Non
             "message": "119 records succeeded and 0 failed, but of its results 120 did and 0 failed",
         },
     ]
+
+
+# failed
+
+
+def test_failures_are_listed_by_code_with_what_they_say(cli: Cli) -> None:
+    cli.pipeline("rows", **ONE_BY_ONE, max_wait="0s", attempts=1)
+    cli.world.bedrock.answer = lambda _id, body: (
+        Say(stop="content_filtered") if prompt_of(body) == "row 1" else Say("")
+    )
+    assert cli.run("failed").err == "Nothing failed or waits among the documents of the last 7 days.\n"
+    cli.upload("inbox/rows/a.csv", "a\nrow 0\nrow 1\nrow 2\n")
+    cli.upload("inbox/rows/b.csv", "a\nrow 3\n")
+    cli.upload("inbox/rows/c.csv", "a\n")
+    cli.settle()
+    first, second = cli.run("--json", "failed").json["failed"]
+    assert (first["code"], first["pipeline"], len(first["documents"])) == ("RECORDS_FAILED", "rows", 2)
+    assert first["records"] == {"ANSWER_EMPTY": 3, "ANSWER_BLOCKED": 1}
+    assert first["statuses"] == {"FAILED": 2}
+    assert (second["code"], len(second["documents"])) == ("TEXT_MISSING", 1)
+    (only,) = cli.run("--json", "failed", "--code", "ANSWER_BLOCKED").json["failed"]
+    assert only["documents"] == [cli.world.document("inbox/rows/a.csv")["document_id"]]
+    table = cli.run("failed", "--pipeline", "rows", width=160).out
+    assert "3 ANSWER_EMPTY, 1 ANSWER_BLOCKED" in table
+    assert "c.csv: The file has no rows. Upload a file that has some." in table

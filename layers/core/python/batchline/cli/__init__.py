@@ -19,6 +19,7 @@ from batchline.cli import (
     checkout,
     costs,
     demo,
+    failed,
     jobs,
     pipelines,
     redrive,
@@ -123,6 +124,7 @@ app.command()(status.status)
 app.command()(results.results)
 app.command()(jobs.jobs)
 app.command()(costs.costs)
+app.command()(failed.failed)
 app.command()(cancel.cancel)
 app.command()(resume.resume)
 app.command()(review.review)

@@ -62,6 +62,7 @@ class Document:
     charge: Charge
     estimate_usd: Decimal
     failure: Failure | None
+    codes: Mapping[str, int]
     result_key: str | None
     jobs: tuple[str, ...]
 
@@ -85,6 +86,7 @@ class Document:
             charge=charge_of(row),
             estimate_usd=Decimal(row.get("estimate_usd", 0)),
             failure=failure_of(row),
+            codes=row.get("codes", {}),
             result_key=row.get("result_key"),
             jobs=tuple(sorted(row.get("applied", ()))),
         )
@@ -125,6 +127,7 @@ class Document:
             **amounts(self.usage, self.charge),
             "estimate_usd": self.estimate_usd,
             "error": error_json(self.failure),
+            "codes": dict(self.codes),
             "result_key": self.result_key,
         }
 
