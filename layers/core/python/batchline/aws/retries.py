@@ -29,7 +29,7 @@ RETRY_RANGES: Final = 400  # keeps a retry shard's row far below 400 KB
 
 
 @dataclass(slots=True)
-class _Growing:
+class Growing:
     """Records that will be one shard: of one pipeline's version, for one model."""
 
     model: str
@@ -96,7 +96,7 @@ class Retries:
             self.wake_queue.ring({"hop": 0})
         return True
 
-    def _register(self, row: Row, number: int, owner: tuple[str, str], growing: _Growing) -> None:
+    def _register(self, row: Row, number: int, owner: tuple[str, str], growing: Growing) -> None:
         name, version = owner
         shard = self.shards.write(
             f"{row['job_id']}-{number:05d}",
@@ -121,7 +121,7 @@ class Retries:
 
     def _groups(
         self, row: Row, outcomes: Outcomes, lease: JobLease
-    ) -> Iterator[tuple[tuple[str, str], _Growing]]:
+    ) -> Iterator[tuple[tuple[str, str], Growing]]:
         """Yield the next attempts in shards, always the same ones in the same order."""
         wanted = _wanted(outcomes)
         by_owner: dict[tuple[str, str], list[Shard]] = {}
@@ -129,14 +129,14 @@ class Retries:
             if wanted.get(shard.shard_id):
                 by_owner.setdefault((shard.pipeline, shard.version), []).append(shard)
         for owner, shards in by_owner.items():
-            growing: dict[str, _Growing] = {}
+            growing: dict[str, Growing] = {}
             for shard in shards:
                 found = 0
                 for record, model, body in self._asked_again(row, shard, outcomes, lease):
                     line = orjson.dumps({"recordId": str(record), "modelInput": body}) + b"\n"
                     if model in growing and not growing[model].takes(line):
                         yield owner, growing.pop(model)
-                    one = growing.setdefault(model, _Growing(model, shard.first_at, shard.deadline_at))
+                    one = growing.setdefault(model, Growing(model, shard.first_at, shard.deadline_at))
                     one.add(record, line, body, shard)
                     found += 1
                 if found != wanted[shard.shard_id]:
