@@ -491,22 +491,27 @@ def test_submit_dies_at_every_call(monkeypatch: pytest.MonkeyPatch, fault: Fault
 def test_many_jobs_on_few_slots_end_without_a_dead_letter(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The ledger knows nothing of the outsiders who leave three slots, and no message waits for one."""
+    """Outsiders leave three slots of a hundred. The ledger learns of it, and no message waits for one."""
     few = catalog.limits(BASE).model_copy(update={"min_records": 1, "max_records": 1})
     monkeypatch.setattr(catalog, "limits", lambda _model: few)
+    monkeypatch.setattr(chunk, "SHARD_RECORDS", 1)
     world.bedrock.quota, world.bedrock.minimum = 3, 1
     ready(world, max_wait="0s")
-    world.upload("inbox/rows/a.jsonl", rows(30))
-    monkeypatch.setattr(chunk, "SHARD_RECORDS", 1)
-    world.fatal = True
-    most = 0
-    world.deliver_all()
-    for _ in range(240):
-        world.minute()
-        most = max(most, len([one for one in world.jobs() if one["status"] == "RUNNING"]))
+    upload(world, 12)
+    world.pack()
+    assert len(world.jobs()) == 12
+    refused = 0
+    for _ in range(30):
+        world.deliver_all()
+        refused += len([one for one in world.jobs() if one["status"] == "WAITING"])
+        assert len(world.bedrock.running()) <= 3
+        world.end_jobs()
+        world.clock.advance(300)
+        world.reconcile()
         if world.resting():
             break
     assert world.document()["status"] == "COMPLETED"
+    assert refused >= 9
     assert world.dead_letters == []
-    assert sum(world.bedrock.paid.values()) == 30
+    assert sum(world.bedrock.paid.values()) == 12
     audit.check_end(world)
