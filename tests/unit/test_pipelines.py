@@ -416,7 +416,7 @@ def test_any_template_is_refused_or_compiled(template: str) -> None:
         ("{{ text }}", False),
     ],
 )
-def test_tags_are_used_where_a_prompt_may_read_them(prompt: str, uses: bool) -> None:  # noqa: FBT001
+def test_tags_are_used_where_a_prompt_may_read_them(prompt: str, uses: bool) -> None:
     assert Pipeline.model_validate({"model": "m", "prompt": prompt}).uses_tags is uses
 
 
