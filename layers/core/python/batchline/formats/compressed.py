@@ -1,7 +1,6 @@
 """Gzip: what is inside decides, within bounds of how much it may unpack to."""
 
 import io
-import tempfile
 import zlib
 from pathlib import PurePosixPath
 from typing import BinaryIO, Final, cast
@@ -16,8 +15,7 @@ MAX_BYTES: Final = 50_000_000_000
 # Logs and tables seldom shrink more than fifty times; a bomb of zeros shrinks a thousand times.
 MAX_RATIO: Final = 200
 FREE_BYTES: Final = 100_000_000  # so much may be unpacked at any ratio
-MAX_SEEKABLE_BYTES: Final = 200_000_000  # of a format that cannot be read as a stream
-IN_MEMORY_BYTES: Final = 16_000_000
+MAX_SEEKABLE_BYTES: Final = 64_000_000  # of a format that cannot be read as a stream
 READ_BYTES: Final = 65_536
 GZIP: Final = 31  # the largest window, with gzip's header
 
@@ -39,19 +37,15 @@ def read(stream: BinaryIO, name: str, *, size: int, rows: bool) -> Content:
 
 
 def _seekable(stream: BinaryIO) -> tuple[BinaryIO, int]:
-    """Copy a stream to where it can be read in any order, and tell its bytes."""
-    file = cast("BinaryIO", tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_BYTES))  # noqa: SIM115
-    size = 0
-    while block := stream.read(READ_BYTES):
-        size += file.write(block)
-        if size > MAX_SEEKABLE_BYTES:
-            raise Refused(
-                Code.UPLOAD_TOO_LARGE,
-                f"The file unpacks to more than {MAX_SEEKABLE_BYTES:,} bytes of a format that is not read "
-                "as a stream. Split it, or upload it without compression.",
-            )
-    file.seek(0)
-    return file, size
+    """Take a stream into memory, where it can be read in any order, and tell its bytes."""
+    data = read_exactly(stream, MAX_SEEKABLE_BYTES + 1)
+    if len(data) > MAX_SEEKABLE_BYTES:
+        raise Refused(
+            Code.UPLOAD_TOO_LARGE,
+            f"The file unpacks to more than {MAX_SEEKABLE_BYTES:,} bytes of a format that is not read as a "
+            "stream. Upload it without compression.",
+        )
+    return io.BytesIO(data), len(data)
 
 
 class Unpacked(io.RawIOBase):
