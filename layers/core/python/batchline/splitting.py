@@ -1,134 +1,165 @@
-"""Cutting a text into chunks of at most so many tokens, at the best boundary that there is."""
+"""Splitting: a stream of text becomes chunks of at most so many tokens, each cut at the best place."""
 
 import re
-import unicodedata
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Final
 
-# Boundaries from best to worst. A match ends where the next chunk may begin; the share says how much
-# of the room a chunk must fill before this boundary is good enough. None of them looks twice at a run of
-# characters, so that a text of nothing but stops or line feeds costs no more than another.
-BOUNDARIES: Final = (
-    (
-        re.compile(
-            r"\n[ \t\u3000]*\n(?=#{1,6} |第[^\s]{1,6}[条章節]|(?:CHAPTER|Chapter|BOOK|Book|Article|ARTICLE) )"
-        ),
-        0.5,
-    ),
-    (re.compile(r"\n[ \t\u3000]*\n+"), 0.5),
-    (
-        re.compile(
-            r"[.!?]['\")\]\u2019\u201d]*+\s+"
-            r"|(?<![。！？!?．])[。！？!?．]++[」』）】〉》\u2019\u201d]*+(?![、。と」』）])\s*"
-        ),
-        0.4,
-    ),
-    (re.compile(r"\n+"), 0.3),
-    (re.compile(r"[\s\u3000]+|[、，；：]"), 0.1),
-)
+from batchline.boundaries import Window, beginning, best, fences
+from batchline.formats.content import Section
+from batchline.gauge import Counted, Gauge, Limit
+from batchline.sentences import LOOK_AHEAD
+from batchline.tokens import Counter
+
+# No chunk is longer than so many characters for each token: the memory that a stream takes is bounded,
+# whatever a tokenizer makes of a run of spaces.
+MOST_CHARACTERS: Final = 8
+_READ_CHARACTERS: Final = 1 << 18
+_KEPT_BEFORE: Final = 8  # what stands before a chunk in its line
 _VISIBLE: Final = re.compile(r"\S")
-_WORD_END: Final = re.compile(r"[\s\u3000。、]")
-_JOINER: Final = "\u200d"
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A part of a text: `text == whole[start:end]`, `tokens` as the counter says."""
+    """A chunk: characters `start` to `stop` of the text that the sections make when they are joined.
+
+    `page` and `headings` are those of its first character.
+    """
 
     start: int
-    end: int
+    stop: int
     text: str
-    tokens: int
+    page: int | None = None
+    headings: tuple[str, ...] = ()
 
 
 def split(
-    text: str, *, max_tokens: int, count: Callable[[str], int], overlap_tokens: int = 0
+    sections: Iterable[Section],
+    *,
+    max_tokens: int,
+    count: Counter | Callable[[str], int],
+    overlap_tokens: int = 0,
 ) -> Iterator[Piece]:
     """Yield the chunks of a text in order; white space alone makes none.
 
-    `count` tells the tokens of a text and must not fall when the text grows. Without overlap the
-    pieces follow each other without a gap but for white space between them. With it each piece still
-    goes beyond the one before. A single character that has more tokens than the limit is a piece.
+    `count` is `tokens.counter(model)`, or any function that tells the tokens of a text and does not fall
+    when the text grows; of functions it is asked about every length that is tried. Without overlap the
+    chunks follow each other with nothing but white space between them. With it each goes beyond the one
+    before. Only a single character may have more tokens than the limit.
+
+    Where the sections are cut makes no difference; memory is that of the longest section and a few
+    chunks. Raises what the iterator of the sections raises.
     """
-    last = len(text.rstrip())
-    start, end = 0, 0
-    while seen := _VISIBLE.search(text, start, last):
-        start = seen.start()
-        limit = _longest(text, start, last, max_tokens, count)
-        if limit <= end:  # the overlap leaves no room for anything new
-            start = end
-            continue
-        end = limit if limit == last else _boundary(text, start, end, limit)
-        body = text[start:end].rstrip()
-        yield Piece(start, start + len(body), body, count(body))
-        start = end if end >= last else _with_overlap(text, start, end, overlap_tokens, count)
+    limit: Limit = Gauge(count, max_tokens) if isinstance(count, Counter) else Counted(count, max_tokens)
+    stream = _Stream(iter(sections))
+    reach = MOST_CHARACTERS * max_tokens + 2
+    start = stop = 0
+    fenced = False
+    while (begin := stream.visible(start)) is not None:
+        window = _window(stream, begin, reach, fenced=fenced)
+        done = max(0, stop - begin)
+        body = _body(window, limit, reach, done)
+        if len(body) > done:
+            stop = start = begin + len(body)
+            page, headings = stream.place(begin)
+            yield Piece(begin, stop, body, page, headings)
+            if overlap_tokens and stream.visible(stop) is not None:
+                start = begin + max(1, beginning(body, limit.overlapping(body, overlap_tokens)))
+        else:  # the overlap leaves no room for anything new
+            start = stop
+        fenced ^= bisect_left(window.fences, start - begin) % 2 == 1
 
 
-def _longest(text: str, start: int, last: int, max_tokens: int, count: Callable[[str], int]) -> int:
-    """Find the furthest end at which the text from `start` still fits; at least one character."""
-    low, step = start + 1, max(1, max_tokens)
-    high = min(last, low + step)
-    while high < last and count(text[start:high]) <= max_tokens:
-        low, step = high, step * 2
-        high = min(last, high + step)
-    if count(text[start:high]) <= max_tokens:
-        return high
-    while high - low > 1:
-        middle = (low + high) // 2
-        if count(text[start:middle]) <= max_tokens:
-            low = middle
+def _window(stream: "_Stream", begin: int, reach: int, *, fenced: bool) -> Window:
+    text = stream.ahead(begin, reach + LOOK_AHEAD)
+    found = fences(text)
+    if found and found[0] == 0 and not stream.begins_line(begin):
+        del found[0]
+    return Window(text, stream.headings(begin, len(text)), found, fenced)
+
+
+def _body(window: Window, limit: Limit, reach: int, done: int) -> str:
+    """Cut the next chunk; `done` of its characters were in the one before. Too short: nothing new fits."""
+    whole = len(window.text) <= reach
+    room = window.text.rstrip() if whole else window.text[:reach]
+    while True:
+        fitting = limit.fitting(room)
+        if fitting <= done:
+            return ""
+        last = whole and fitting == len(room)
+        end = fitting if last else best(window, done, fitting)
+        body = window.text[:end].rstrip()
+        if fitting == 1 or limit.takes(body, last=last):
+            return body
+
+
+@dataclass(slots=True)
+class _Stream:
+    """The text of sections, of which only the part that is worked on is kept."""
+
+    sections: Iterator[Section]
+    ended: bool = False
+    _text: str = ""
+    _base: int = 0  # where the kept text begins in the whole
+    _needed: int = 0  # what lies before is not asked for again
+    # Where page or headings change: (place, page, headings), the last one before `_needed` included.
+    _marks: list[tuple[int, int | None, tuple[str, ...]]] = field(default_factory=list)
+
+    def visible(self, start: int) -> int | None:
+        """Find the first place from `start` on that is not white space. None: the text ends before."""
+        while True:
+            self._needed = max(self._needed, start - _KEPT_BEFORE)
+            if found := _VISIBLE.search(self._text, start - self._base):
+                return self._base + found.start()
+            if self.ended:
+                return None
+            start = max(start, self._base + len(self._text))
+            self._read(start + 1)
+
+    def ahead(self, begin: int, size: int) -> str:
+        """Give the text from a place on: so many characters, fewer only where it ends."""
+        self._needed = max(self._needed, begin - _KEPT_BEFORE)
+        self._read(begin + size)
+        at = begin - self._base
+        return self._text[at : at + size]
+
+    def begins_line(self, place: int) -> bool:
+        """Tell whether nothing but a few spaces stands before a place in its line."""
+        at = place - self._base
+        before = self._text[max(0, at - _KEPT_BEFORE) : at].rstrip(" ")
+        return before.endswith("\n") or (not before and place < _KEPT_BEFORE)
+
+    def headings(self, begin: int, size: int) -> list[int]:
+        """Find where the path of headings changes behind a place, counted from there."""
+        pairs = zip(self._marks, self._marks[1:], strict=False)
+        changes = (place for (_, _, old), (place, _, new) in pairs if new != old)
+        return [place - begin for place in changes if begin < place < begin + size]
+
+    def place(self, begin: int) -> tuple[int | None, tuple[str, ...]]:
+        """Give the page and the headings of a place."""
+        at = bisect_right(self._marks, begin, key=itemgetter(0)) - 1
+        del self._marks[:at]
+        _, page, headings = self._marks[0]
+        return page, headings
+
+    def _read(self, until: int) -> None:
+        """Read up to a place at least, and more at a time than is asked for."""
+        end = self._base + len(self._text)
+        if self.ended or end >= until:
+            return
+        until += _READ_CHARACTERS
+        parts = [self._text[self._needed - self._base :]] if self._needed > self._base else [self._text]
+        self._base = max(self._base, min(self._needed, end))
+        for section in self.sections:
+            if section.text:
+                if not self._marks or self._marks[-1][1:] != (section.page, section.headings):
+                    self._marks.append((end, section.page, section.headings))
+                parts.append(section.text)
+                end += len(section.text)
+                if end >= until:
+                    break
         else:
-            high = middle
-    return low
-
-
-def _boundary(text: str, start: int, done: int, limit: int) -> int:
-    """Find the last good boundary up to the limit; a whole character before it when there is none.
-
-    `done` is where the chunk before has ended: only what lies beyond it is new.
-    """
-    begin = max(start, done)
-    # One character more shows what follows the limit; white space there is cut off and costs nothing.
-    seen = limit + 1
-    for pattern, share in BOUNDARIES:
-        earliest = begin + max(1, int((limit - begin) * share))
-        found = 0
-        for match in pattern.finditer(text, earliest, seen):
-            if match.end() <= limit or text[limit].isspace():
-                found = match.end()
-        if found:
-            return found
-    return _character(text, begin, limit)
-
-
-def _character(text: str, begin: int, limit: int) -> int:
-    """Step back from a limit that would part an accent or a joined sign from its character."""
-    end = limit
-    while end > begin and _joins(text, end):
-        end -= 1
-    return end if end > begin else limit
-
-
-def _joins(text: str, position: int) -> bool:
-    """Tell whether the character at a position belongs to the one before it."""
-    here = text[position]
-    return unicodedata.category(here) in {"Mn", "Mc", "Me"} or _JOINER in {here, text[position - 1]}
-
-
-def _with_overlap(text: str, start: int, end: int, overlap_tokens: int, count: Callable[[str], int]) -> int:
-    """Step back from `end` by at most the overlap, to the start of a word; always past `start`."""
-    if not overlap_tokens:
-        return end
-    low, high = start + 1, end
-    while low < high:
-        middle = (low + high) // 2
-        if count(text[middle:end]) > overlap_tokens:
-            low = middle + 1
-        else:
-            high = middle
-    space = _WORD_END.search(text, low - 1, end)
-    begin = space.end() if space else low
-    while begin < end and _joins(text, begin):
-        begin += 1
-    return begin
+            self.ended = True
+        self._text = "".join(parts)

@@ -92,14 +92,14 @@ class Family(Frozen):
 class Counter:
     """Counts tokens for one model. Called with a text it gives the best count there is.
 
-    `weights` tell in advance, fast and roughly. `exact`: they are the count. `fast`: counting every
-    chunk of a large upload costs little.
+    `weights` tell in advance, fast and roughly; where there is no tokenizer they are the count, and
+    `weighed` says so. `fast`: counting every chunk of a large upload costs little.
     """
 
     family: Family
     weights: tuple[float, ...]
     corrections: tuple[float, ...]
-    exact: bool
+    weighed: bool
     fast: bool
 
     def __call__(self, text: str) -> int:
@@ -136,7 +136,7 @@ def counter(model: str) -> Counter:
         family=family,
         weights=tuple(family.weights[name] for name in Profile._fields),
         corrections=tuple(float(family.corrections.get(name, 0)) for name in Profile._fields),
-        exact=family.tokenizer is None,
+        weighed=family.tokenizer is None,
         fast=family.tokenizer in tokenizers.FAST,
     )
 
