@@ -91,14 +91,12 @@ class Package:
         except etree.XMLSyntaxError as error:
             raise self.damaged(f"its part {part} is not XML ({error.msg})") from error
 
-    def stream(self, part: str, tags: Iterable[str]) -> Iterator[tuple[str, Element]]:
-        """Parse a large part: the starts and ends of the tags, whose elements the caller clears."""
+    def stream(self, part: str, tags: Iterable[str]) -> Iterator[Element]:
+        """Parse a large part: yield the elements of the tags where they end; the caller clears them."""
         with self.open(part) as source:
-            events = etree.iterparse(
-                cast("BinaryIO", source), events=("start", "end"), tag=tuple(tags), **_SAFE
-            )
             try:
-                yield from events
+                for _, element in etree.iterparse(cast("BinaryIO", source), tag=tuple(tags), **_SAFE):
+                    yield element
             except etree.XMLSyntaxError as error:
                 raise self.damaged(f"its part {part} breaks off or is not XML ({error.msg})") from error
             except (zipfile.BadZipFile, zlib.error, EOFError) as error:

@@ -102,45 +102,39 @@ class _Body:
         self._styles = styles
         self._lists = lists
         self._headings: dict[int, str] = {}
-        self._tables = 0
+        self._path: tuple[str, ...] = ()
         self._rows = 0
         self._listed = False
-        self._dropped = 0
 
-    def sections(self, events: Iterator[tuple[str, Element]]) -> Iterator[Section]:
-        for event, element in events:
+    def sections(self, elements: Iterator[Element]) -> Iterator[Section]:
+        for element in elements:
             tag = local(element)
             if tag in DROPPED:
-                self._dropped += 1 if event == "start" else -1
-            if tag == "tbl":
-                yield from self._table(event)
-            if event == "start":
-                continue
-            if tag in DROPPED:
                 element.clear()
-            elif self._dropped:
-                continue
-            elif tag == "tr" and self._tables == 1:
-                yield self._section(self._row(element))
-                _forget(element)
-            elif tag == "p" and not self._tables:
-                yield from self._paragraph(element)
-                _forget(element)
+            elif tag == "p":
+                if _within(element) == "body":
+                    yield from self._paragraph(element)
+                    _forget(element)
+            elif _within(element) == ("table" if tag == "tr" else "body"):
+                yield from self._table(element, tag)
         if self._listed:
             yield self._section("\n")
 
-    def _table(self, event: str) -> Iterator[Section]:
-        self._tables += 1 if event == "start" else -1
-        if event == "start" and self._tables == 1:
-            self._rows = 0
-            if self._listed:
-                self._listed = False
+    def _table(self, element: Element, tag: str) -> Iterator[Section]:
+        """Write a row of a table, or what follows the table."""
+        if tag == "tbl":
+            if self._rows:
                 yield self._section("\n")
-        elif self._tables == 0 and self._rows:
+            self._rows = 0
+            return
+        if self._listed:
+            self._listed = False
             yield self._section("\n")
+        yield self._section(self._row(element))
+        _forget(element)
 
     def _section(self, text: str) -> Section:
-        return Section(text, None, tuple(title for _, title in sorted(self._headings.items())))
+        return Section(text, None, self._path)
 
     def _row(self, element: Element) -> str:
         cells: list[str] = []
@@ -171,12 +165,27 @@ class _Body:
         if heading is not None:
             title = " ".join(f"{label} {text}".split())
             self._headings = {k: v for k, v in self._headings.items() if k < heading} | {heading: title}
+            self._path = tuple(self._headings.values())
             yield self._section(f"{'#' * min(max(heading, 1), 6)} {title}\n\n")
         elif listed:
             lines = text.replace("\n", "\n" + "  " * (level + 1))
             yield self._section(f"{'  ' * level}{label} {lines}\n")
         else:
             yield self._section(f"{text}\n\n")
+
+
+def _within(element: Element) -> str:
+    """Say where an element is: in the body, in a table of the body, or in what is read as a part of else."""
+    parent = element.getparent()
+    if parent is not None and local(parent) == "body":
+        return "body"  # as most are
+    tables = 0
+    for ancestor in element.iterancestors():
+        tag = local(ancestor)
+        if tag in DROPPED:
+            return "dropped"
+        tables += tag == "tbl"
+    return ("body", "table", "inner table")[min(tables, 2)]
 
 
 def _text(element: Element) -> str:
