@@ -61,7 +61,6 @@ def tell(closed: Closed) -> None:
         metrics.add_metric("SumsDiffer", MetricUnit.Count, 1)
         logger.error("a job's sums do not add up", job_id=row["job_id"], difference=dict(closed.difference))
     if closed.paused:
-        metrics.add_metric("LanePaused", MetricUnit.Count, 1)
         logger.error("a lane is paused", lane=row["lane"], job_id=row["job_id"], codes=row["codes"])
 
 

@@ -9,7 +9,7 @@ import hashlib
 import io
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
@@ -22,6 +22,7 @@ from batchline.pipelines import Pipeline
 LEAST_OVERLAP: Final = 16
 CHARACTERS_PER_TOKEN: Final = 8  # more than any language has; bounds how far back a repetition can reach
 SEPARATOR: Final = "\n\n"
+COUNTS: Final = ("records", "succeeded", "failed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ class Tally:
     answered: int = 0
     codes: Counter[str] = field(default_factory=Counter)
     first: Failure | None = None
+    first_record: str = ""
     unsure: int = 0
 
     def add(self, settled: Settled, pipeline: Pipeline) -> None:
@@ -60,7 +62,21 @@ class Tally:
             self.unsure += is_unsure(settled.output, pipeline)
         else:
             self.codes[settled.failure.code] += 1
-            self.first = self.first or settled.failure
+            if self.first is None:
+                self.first, self.first_record = settled.failure, settled.record
+
+
+def unequal(tally: Tally, counts: Mapping[str, int]) -> str:
+    """Say how a document's counts differ from its results; empty when they do not."""
+    found = dict(
+        zip(COUNTS, (tally.answered + tally.codes.total(), tally.answered, tally.codes.total()), strict=True)
+    )
+    said = [
+        f"{name} is {counts[name]}, but {found[name]} results"
+        for name in COUNTS
+        if counts[name] != found[name]
+    ]
+    return "; ".join(said)
 
 
 def is_unsure(output: Any, pipeline: Pipeline) -> bool:

@@ -18,7 +18,7 @@ from batchline.aws.objects import Work
 from batchline.aws.queues import Queue
 from batchline.aws.results import Results
 from batchline.aws.shards import Contents, Shards
-from batchline.errors import Code, Refused
+from batchline.errors import Code, NotConserved, Refused
 from batchline.ids import RecordId
 from batchline.models import DocumentStatus, Engine, Failure, Range, Shard, Usage, timestamp
 from batchline.pipelines import Pipeline
@@ -91,17 +91,19 @@ class Aggregator:
         tally = Tally()
         for one in of_all():
             tally.add(one, pipeline)
+        if wrong := aggregate.unequal(tally, row):
+            raise NotConserved(f"{row['document_id']}: {wrong}")
         try:
             if not tally.codes[Code.CANCELLED] and self._reduce(row, pipeline, of_stage):
                 return None
         except Refused as refusal:
             failure = Failure(refusal.code, refusal.message)
-            return self._end(row, Ending(DocumentStatus.FAILED, failure), pipeline, of_all, of_stage)
+            return self._end(row, Ending(DocumentStatus.FAILED, failure), pipeline, of_all, of_stage, tally)
         unread = row.get("unread")
         earlier = Failure(unread["code"], unread["message"]) if unread else None
         answered = any(one.failure is None for one in of_stage())
         ending = aggregate.ending(tally, pipeline, result=answered, earlier=earlier)
-        return self._end(row, ending, pipeline, of_all, of_stage)
+        return self._end(row, ending, pipeline, of_all, of_stage, tally)
 
     def _reader(self, row: Row, pipeline: Pipeline, stage: str) -> Callable[[], Iterator[Settled]]:
         """Make a function that yields the settled records of a stage (of all: '') in their order."""
@@ -194,14 +196,16 @@ class Aggregator:
         pipeline: Pipeline,
         of_all: Callable[[], Iterator[Settled]],
         of_stage: Callable[[], Iterator[Settled]],
+        tally: Tally,
     ) -> Row | None:
         """Write a document's result and end it. None: it has gone another way meanwhile."""
-        result = self._write(row, ending, pipeline, of_all, of_stage)
+        result = self._write(row, ending, pipeline, of_all, of_stage) | _failures(tally)
         written = self.documents.finish(
             row["document_id"],
             row["pipeline"],
             ending.status,
             stage=row["stage"],
+            counts={name: row[name] for name in aggregate.COUNTS},
             finished_at=timestamp(self.clock()),
             result=result,
             failure=ending.failure,
@@ -276,6 +280,14 @@ def _rests(row: Row) -> bool:
     if status is DocumentStatus.HELD:
         return not settled(row) or row["error"]["code"] == Code.REVIEW_NEEDED
     return status.terminal
+
+
+def _failures(tally: Tally) -> Row:
+    """Say on a document's row how many of its records failed of what, and which was the first."""
+    if tally.first is None:
+        return {}
+    first = {"record": tally.first_record, "code": tally.first.code, "message": tally.first.message}
+    return {"codes": dict(tally.codes), "first_failed": first}
 
 
 def _good(found: Iterable[Settled]) -> Iterator[Settled]:

@@ -377,15 +377,20 @@ class Documents:
         status: DocumentStatus,
         *,
         stage: int,
+        counts: Mapping[str, int],
         finished_at: str,
         result: Mapping[str, Any],
         failure: Failure | None,
     ) -> Written:
         """End a document, or hold it for review, when every record of its last stage is settled.
 
-        `result` holds its result attributes. Not done: it has ended, is held, or has another stage.
+        `counts` are its records, those that succeeded and those that failed, as the result was made of
+        them; `result` holds its result attributes. Not done: it has ended, is held, has another stage, or
+        its counts are not these.
         """
         values: Row = _settled_values() | {"status": status, "finished": finished_at, "stage": stage}
+        values |= {f"{name}_before": number for name, number in counts.items()}
+        same = " AND ".join(f"#{name} = :{name}_before" for name in counts)
         sets = ["#status = :status", "#finished_at = :finished"]
         for name, value in result.items():
             sets.append(f"#{name} = :{name}")
@@ -397,7 +402,7 @@ class Documents:
             self.table,
             {"document_id": document_id},
             "SET " + ", ".join(sets) + ("" if failure else " REMOVE #error, #problem"),
-            when=f"#stage = :stage AND {ALL_SETTLED}",
+            when=f"#stage = :stage AND {same} AND {ALL_SETTLED}",
             values=values,
         )
         return dynamo.write(self.client, request)
@@ -473,6 +478,34 @@ class Documents:
             "SET " + ", ".join(sets) + removed,
             when="#status = :held AND #error.#code = :needed",
             values=values,
+        )
+        return dynamo.write(self.client, request)
+
+    def retry(self, row: Row, records: int) -> Row:
+        """Open failed records of an ended document again; joins the transaction of their shards."""
+        return dynamo.update(
+            self.table,
+            {"document_id": row["document_id"]},
+            "SET #status = :moving, #generation = :next ADD #open :n, #failed :less "
+            "REMOVE #error, #problem, #finished_at",
+            when="#status = :was AND (attribute_not_exists(#generation) OR #generation = :generation)",
+            values={
+                "moving": DocumentStatus.COMBINING if row["stage"] else DocumentStatus.QUEUED,
+                "was": row["status"],
+                "generation": row.get("generation", 0),
+                "next": row.get("generation", 0) + 1,
+                "n": records,
+                "less": -records,
+            },
+        )
+
+    def forget(self, document_id: str) -> Written:
+        """Delete a document that was refused before it had a record, so that it can arrive again."""
+        request = dynamo.delete(
+            self.table,
+            {"document_id": document_id},
+            when="#status = :failed AND #records = :none",
+            values={"failed": DocumentStatus.FAILED, "none": 0},
         )
         return dynamo.write(self.client, request)
 
