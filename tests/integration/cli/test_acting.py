@@ -264,3 +264,100 @@ def test_failures_are_listed_by_code_with_what_they_say(cli: Cli) -> None:
     table = cli.run("failed", "--pipeline", "rows", width=160).out
     assert "3 ANSWER_EMPTY, 1 ANSWER_BLOCKED" in table
     assert "c.csv: The file has no rows. Upload a file that has some." in table
+
+
+# retry
+
+
+def test_failed_records_are_asked_once_more(cli: Cli) -> None:
+    cli.pipeline("rows", **ONE_BY_ONE, max_wait="0s", attempts=1, combine="list")
+    cli.world.bedrock.answer = lambda _id, body: (
+        Say(stop="content_filtered") if prompt_of(body) == "row 1" else Say(prompt_of(body))
+    )
+    cli.upload("inbox/rows/a.csv", "a\nrow 0\nrow 1\nrow 2\n")
+    cli.settle()
+    row = cli.world.document("inbox/rows/a.csv")
+    assert (row["status"], row["result"]) == ("PARTIAL", ["row 0", "row 2"])
+
+    early = cli.run("retry", "a.csv")
+    assert early.code == 1
+    assert "and its jobs may still be at work: try again in" in early.err
+    cli.world.clock.advance(900)
+    cli.world.bedrock.answer = lambda _id, body: Say(prompt_of(body))
+    said = cli.run("retry", "a.csv")
+    assert (said.code, said.out) == (0, "a.csv: 1 record asked again.\n")
+    faults.check(cli.world)
+    cli.settle()
+    row = cli.world.document("inbox/rows/a.csv")
+    assert (row["status"], row["result"]) == ("COMPLETED", ["row 0", "row 1", "row 2"])
+    assert "codes" not in row
+    assert [(one["record"], one["attempt"]) for one in cli.world.results(row["document_id"])] == [
+        ("m0000000", 1),
+        ("m0000001", 2),
+        ("m0000002", 1),
+    ]
+    faults.check_end(cli.world)
+    again = cli.run("retry", "a.csv")
+    assert (again.code, again.err) == (
+        1,
+        "inbox/rows/a.csv is COMPLETED; only what has ended without all answers is asked again.\n",
+    )
+
+
+def test_all_records_with_a_code_are_asked_once_more(cli: Cli) -> None:
+    cli.pipeline("rows", **ONE_BY_ONE, max_wait="0s", attempts=1)
+    cli.world.bedrock.answer = lambda _id, body: (
+        Say(stop="content_filtered") if prompt_of(body) == "row 1" else Say("")
+    )
+    cli.upload("inbox/rows/a.csv", "a\nrow 0\nrow 1\n")
+    cli.upload("inbox/rows/b.csv", "a\nrow 3\n")
+    cli.settle()
+    cli.world.clock.advance(900)
+    cli.world.bedrock.answer = lambda _id, body: Say(prompt_of(body))
+    ids = {key: cli.world.document(f"inbox/rows/{key}.csv")["document_id"] for key in "ab"}
+    said = cli.run("--json", "retry", "--code", "ANSWER_EMPTY")
+    assert said.json == {"asked": {ids["a"]: 1, ids["b"]: 1}, "refused": {}}
+    cli.settle()
+    assert status_of(cli, "inbox/rows/a.csv") == "PARTIAL"
+    assert status_of(cli, "inbox/rows/b.csv") == "COMPLETED"
+    faults.check_end(cli.world)
+
+
+def test_a_cancelled_document_is_wanted_after_all(cli: Cli) -> None:
+    cli.pipeline("notes", max_wait="0s")
+    cli.world.bedrock.ending = Ending()
+    cli.upload("inbox/notes/a.txt", "A note.")
+    cli.notify()
+    cli.world.deliver("UploadsQueue")
+    cli.run("cancel", "a.txt")
+    cli.settle()
+    assert status_of(cli, "inbox/notes/a.txt") == "CANCELLED"
+    cli.world.clock.advance(900)
+    assert cli.run("retry", "a.txt").out == "a.txt: 1 record asked again.\n"
+    cli.settle()
+    assert status_of(cli, "inbox/notes/a.txt") == "COMPLETED"
+    faults.check_end(cli.world)
+
+
+def test_an_upload_that_was_refused_is_read_again(cli: Cli) -> None:
+    cli.pipeline("rows", **ONE_BY_ONE, max_wait="0s")
+    cli.upload("inbox/rows/a.csv", "b\nrow 0\n")
+    cli.settle()
+    before = cli.world.document("inbox/rows/a.csv")
+    assert (before["status"], before["error"]["code"]) == ("FAILED", "PROMPT_FAILED")
+    cli.world.clock.advance(1)
+    assert cli.run("retry", "a.csv").out == "a.csv: read again.\n"
+    cli.settle()
+    after = cli.world.document("inbox/rows/a.csv")
+    assert (after["status"], after["document_id"]) == ("FAILED", before["document_id"])
+    assert after["received_at"] > before["received_at"]
+
+
+def test_a_retry_says_what_is_missing(cli: Cli) -> None:
+    assert "Say what to ask again" in cli.run("retry").err
+    wrong = cli.run("retry", "--record", "m0000000", "--code", "ANSWER_EMPTY")
+    assert (wrong.code, wrong.err) == (
+        2,
+        "Error: --record names a record of one document: name that as well.\n",
+    )
+    assert cli.run("retry", "--code", "ANSWER_EMPTY").err == "Nothing failed so.\n"

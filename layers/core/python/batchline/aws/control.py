@@ -259,6 +259,10 @@ class Control:
             {name: at for kind, name, at in scopes if kind == "pipeline"},
         )
 
+    def forget_cancel(self, document_id: str) -> None:
+        """Let a document's records be asked that are registered from now on."""
+        dynamo.delete_many(self.client, self.table, [{"pk": CANCELS, "sk": f"document#{document_id}"}])
+
     def forget_cancels(self, now: datetime) -> None:
         """Delete what was cancelled so long ago that none of its records is on its way any more."""
         rows = dynamo.query(self.client, self.table, "#pk = :pk", {"pk": CANCELS})

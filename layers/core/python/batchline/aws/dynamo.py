@@ -94,6 +94,14 @@ def update(
     return request | _expressions(f"{expression} {when}", when=when, values=values or {})
 
 
+def delete(
+    table: str, key: Mapping[str, str], *, when: str = "", values: Mapping[str, Any] | None = None
+) -> Row:
+    """Build the arguments of DeleteItem."""
+    request: Row = {"TableName": table, "Key": to_item(key)}
+    return request | _expressions(when, when=when, values=values or {})
+
+
 def _expressions(text: str, *, when: str, values: Mapping[str, Any]) -> Row:
     parts: Row = {}
     if when:
@@ -106,14 +114,16 @@ def _expressions(text: str, *, when: str, values: Mapping[str, Any]) -> Row:
 
 
 def write(client: "DynamoDBClient", request: Row) -> Written:
-    """Put or update one item under its condition."""
+    """Put, update or delete one item under its condition."""
     request = request | {"ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
     reply: Mapping[str, Any]
     try:
         if "UpdateExpression" in request:
             reply = client.update_item(**request, ReturnValues="ALL_NEW")
-        else:
+        elif "Item" in request:
             reply = client.put_item(**request)
+        else:
+            reply = client.delete_item(**request)
     except client.exceptions.ConditionalCheckFailedException as error:
         against: Any = error.response.get("Item")
         return Written(done=False, row=from_item(against) if against else None)

@@ -63,6 +63,11 @@ class Results:
                 # Consumed, so that an error is raised here.
                 list(pool.map(put, batched(group, dynamo.BATCH_WRITES, strict=False)))
 
+    def forget(self, document_id: str, records: Iterable[str]) -> None:
+        """Delete results of records that are asked again."""
+        keys = ({"document_id": document_id, "record": one} for one in records)
+        dynamo.delete_many(self.client, self.table, keys)
+
     def of(self, document_id: str, stage: str = "") -> Iterator[Row]:
         """Yield a document's results, of all stages or of one, in the order of its records."""
         condition, values = "#document_id = :id", {"id": document_id}

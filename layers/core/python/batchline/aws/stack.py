@@ -24,7 +24,9 @@ from batchline.aws.objects import Work
 from batchline.aws.pipelines import Pipelines
 from batchline.aws.queues import Queue
 from batchline.aws.results import Results
+from batchline.aws.retry import Retrier
 from batchline.aws.review import Reviewer
+from batchline.aws.shards import Shards
 from batchline.errors import BatchlineError
 
 NO_CREDENTIALS: Final = (
@@ -151,6 +153,20 @@ class Stack:
         """Settle reviews in the name of whose credentials are used."""
         by = clients.sts().get_caller_identity()["Arn"]
         return Reviewer(self.documents, self.work, self.pipelines, self.queues.documents, by, now)
+
+    def retrier(self, now: Callable[[], datetime]) -> Retrier:
+        return Retrier(
+            documents=self.documents,
+            results=self.results,
+            jobs=self.jobs,
+            control=self.control,
+            work=self.work,
+            shards=Shards(self.control, self.work),
+            pipelines=self.pipelines,
+            uploads_queue=self.queues.uploads,
+            wake_queue=self.queues.wake,
+            clock=now,
+        )
 
     def canceller(self, now: Callable[[], datetime]) -> Canceller:
         return Canceller(

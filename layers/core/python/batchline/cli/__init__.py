@@ -25,6 +25,7 @@ from batchline.cli import (
     redrive,
     results,
     resume,
+    retry,
     review,
     status,
     upload,
@@ -125,6 +126,7 @@ app.command()(results.results)
 app.command()(jobs.jobs)
 app.command()(costs.costs)
 app.command()(failed.failed)
+app.command()(retry.retry)
 app.command()(cancel.cancel)
 app.command()(resume.resume)
 app.command()(review.review)
