@@ -487,7 +487,7 @@ class Documents:
             self.table,
             {"document_id": row["document_id"]},
             "SET #status = :moving, #generation = :next ADD #open :n, #failed :less "
-            "REMOVE #error, #problem, #finished_at",
+            "REMOVE #error, #problem, #finished_at, #codes, #first_failed",
             when="#status = :was AND (attribute_not_exists(#generation) OR #generation = :generation)",
             values={
                 "moving": DocumentStatus.COMBINING if row["stage"] else DocumentStatus.QUEUED,
