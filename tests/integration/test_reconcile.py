@@ -1,12 +1,17 @@
 """Reconcile rings for what was lost, frees what leaked, and leaves everything else alone."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from batchline.aws import dynamo
+from batchline.aws import dynamo, reconcile, stuck
+from batchline.models import Stop
 
+from tests.faults import audit
+from tests.integration.calls import Died
+from tests.integration.fake_bedrock import Ending, Job
 from tests.integration.test_pack import BASE, ready, upload
-from tests.integration.world import World
+from tests.integration.world import PREFIX, Row, World
 
 QUEUES = ("UploadsQueue", "JobsQueue", "OnDemandQueue", "JobEventsQueue", "DocumentsQueue")
 
@@ -131,3 +136,295 @@ def test_a_document_that_its_pipeline_missed_is_released(world: World) -> None:
     dynamo.write(world.packer().control.client, request)
     assert world.reconcile().documents == 1
     assert rung(world) == {"UploadsQueue": [{"document_id": world.document()["document_id"]}]}
+
+
+def open_more(world: World, names: str, count: int = 3) -> None:
+    """Open an on-demand job for each of some documents."""
+    for name in names:
+        upload(world, count, f"inbox/rows/{name}.jsonl")
+        world.pack()
+        world.clock.advance(1)
+    drain(world)
+
+
+def on_bedrock(world: World) -> None:
+    world.send("JobsQueue", {"job_id": world.job()["job_id"]})
+    world.deliver("JobsQueue")
+    drain(world)
+
+
+# --- jobs that are to end
+
+
+def test_a_job_past_its_deadline_is_stopped_and_the_rest_asked_on_demand(world: World) -> None:
+    ready(world, max_wait="0s", deadline="6h")
+    upload(world, 120)
+    world.pack()
+    on_bedrock(world)
+    world.clock.advance(6 * 3600 - 1)
+    assert world.reconcile().stopped == 0
+    drain(world)
+    world.clock.advance(1)
+    assert world.reconcile().stopped == 1
+    assert rung(world) == {"JobsQueue": [{"job_id": world.job()["job_id"]}]}
+    assert world.job()["stop"] == "deadline"
+    world.deliver("JobsQueue")
+    assert [one.status for one in world.bedrock.jobs.values()] == ["Stopping"]
+    world.bedrock.ending = Ending(left_out=lambda name: int(name[-8:-1]) >= 50)
+    world.run()
+    assert world.document()["status"] == "COMPLETED"
+    first, second = world.jobs()
+    assert (first["engine"], first["counts"]["succeeded"], first["counts"]["retried"]) == ("batch", 50, 70)
+    assert (second["engine"], second["records"]) == ("on_demand", 70)
+    assert sum(world.bedrock.paid.values()) == 120
+    audit.check_end(world)
+
+
+def test_a_job_that_waits_past_its_deadline_is_asked_on_demand(world: World) -> None:
+    ready(world, max_wait="0s", deadline="1h")
+    upload(world, 120)
+    world.bedrock.quota = 0
+    world.pack()
+    world.deliver("JobsQueue")
+    assert world.job()["status"] == "WAITING"
+    world.clock.advance(3600)
+    assert world.reconcile().stopped == 1
+    world.run()
+    assert world.bedrock.jobs == {}
+    assert {one["engine"] for one in world.jobs()} == {"nobody", "on_demand"}
+    assert world.document()["status"] == "COMPLETED"
+    audit.check_end(world)
+
+
+def test_a_stop_of_which_nobody_heard_is_rung_again(opened: World) -> None:
+    on_bedrock(opened)
+    assert opened.submitter().jobs.stop(opened.job()["job_id"], Stop.CANCELLED)
+    opened.reconcile()
+    assert list(rung(opened)) == ["JobsQueue"]
+    opened.deliver("JobsQueue")
+    drain(opened)
+    opened.reconcile()
+    assert list(rung(opened)) == ["JobEventsQueue"]  # Bedrock knows of it; now only its end is missing
+
+
+# --- jobs at Bedrock
+
+
+def test_a_job_whose_arn_was_lost_is_adopted_before_its_time(opened: World) -> None:
+    def lose(name: str, _parameters: Any, reply: Any) -> Any:
+        if name == "bedrock.CreateModelInvocationJob":
+            raise Died
+        return reply
+
+    opened.calls.change = lose
+    opened.fatal = False
+    opened.send("JobsQueue", {"job_id": opened.job()["job_id"]})
+    opened.deliver("JobsQueue")
+    opened.calls.change = None
+    opened.fatal = True
+    opened.clock.advance(60)  # too soon for a job of its age to be rung for
+    opened.reconcile()
+    assert opened.job()["job_id"] in [one["job_id"] for one in opened.bodies("JobsQueue")]
+    opened.clock.advance(31)
+    for _ in range(2):
+        opened.deliver("JobsQueue")
+    assert (opened.job()["status"], len(opened.bedrock.jobs)) == ("RUNNING", 1)
+
+
+def twin(world: World, name: str) -> Job:
+    """Let another job run at Bedrock."""
+    (job,) = [one for one in world.bedrock.jobs.values() if one.status == "InProgress"][:1]
+    arn = job.arn[:-3] + f"9{len(world.bedrock.jobs):02d}"
+    world.bedrock.jobs[arn] = replace(job, arn=arn, name=name, submitted=world.clock())
+    return world.bedrock.jobs[arn]
+
+
+def test_a_second_job_of_the_same_name_is_stopped_and_others_are_left_alone(opened: World) -> None:
+    on_bedrock(opened)
+    (ours,) = opened.bedrock.jobs.values()
+    second = twin(opened, ours.name)
+    foreign = twin(opened, "somebody-elses-job")
+    unknown = twin(opened, f"{PREFIX}-000000000000")
+    assert opened.reconcile().orphans == 1
+    assert [one.status for one in (ours, second, foreign, unknown)] == [
+        "InProgress",
+        "Stopping",
+        "InProgress",
+        "InProgress",
+    ]
+    assert opened.reconcile().orphans == 0
+
+
+def test_a_slot_of_a_job_that_nobody_answers_is_freed(opened: World) -> None:
+    request = dynamo.update(
+        "Jobs",
+        {"job_id": opened.job()["job_id"]},
+        "SET #engine = :nobody",
+        values={"nobody": "nobody"},
+    )
+    dynamo.write(opened.packer().control.client, request)
+    assert opened.reconcile().freed == 1
+    assert not [one for one in opened.control("slots#") if one.get("holders")]
+
+
+# --- packing, lanes, cancels
+
+
+def test_a_packer_that_died_half_way_is_woken(world: World) -> None:
+    ready(world, max_wait="0s")
+    upload(world, 120)
+
+    def die(name: str, _parameters: Any) -> None:
+        if name == "dynamodb.BatchWriteItem":
+            raise Died
+
+    world.calls.watch = die
+    with pytest.raises(Died):
+        world.pack()
+    world.calls.watch = None
+    drain(world)
+    for message in world.receive("WakeQueue", 100):
+        world.delete("WakeQueue", message)
+    if "until" in world.control("lease#pack")[0]:
+        world.clock.advance(61)
+    world.reconcile()
+    assert world.bodies("WakeQueue") == [{"hop": 0}]
+    world.deliver("WakeQueue")
+    assert world.pending() == []
+    world.reconcile()
+    assert world.bodies("WakeQueue") == []
+
+
+def test_a_paused_lane_is_counted(opened: World) -> None:
+    control = opened.packer().control
+    (lane,) = control.lanes()
+    for expected in (0, 1, 1):
+        dynamo.write(control.client, control.lane_failed(lane.name, "AccessDenied"))
+        assert opened.reconcile().paused == expected
+    control.resume_lane(lane.name)
+    assert opened.reconcile().paused == 0
+
+
+def test_what_was_cancelled_long_ago_is_forgotten(opened: World) -> None:
+    opened.packer().control.cancel_document("a" * 16, opened.clock())
+    opened.clock.advance(30 * 86400 - 1)
+    opened.reconcile()
+    assert opened.packer().control.cancels().documents == {"a" * 16}
+    opened.clock.advance(1)
+    opened.reconcile()
+    assert opened.packer().control.cancels().documents == set()
+
+
+def test_a_job_that_bedrock_does_not_take_for_hours_is_counted(opened: World) -> None:
+    opened.clock.advance(6 * 3600 - 1)
+    assert opened.reconcile().waiting == 0
+    opened.clock.advance(1)
+    assert opened.reconcile().waiting == 1
+    on_bedrock(opened)
+    assert opened.reconcile().waiting == 0
+
+
+def test_a_run_looks_at_so_many_jobs_and_the_next_one_goes_on(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready(world, max_wait="0s")
+    open_more(world, "abcde")
+    world.clock.advance(120)
+    monkeypatch.setattr(reconcile, "JOBS_PER_RUN", 2)
+    heard = []
+    for _ in range(4):
+        world.reconcile()
+        heard.append([one["job_id"] for one in world.bodies("OnDemandQueue")])
+        drain(world)
+    ids = [one["job_id"] for one in world.jobs()]
+    # Each run begins with the last job of the run before: others may have been opened in the same moment.
+    assert [sorted(ids.index(one) for one in run) for run in heard] == [[0, 1], [1, 2], [2, 3], [3, 4]]
+
+
+# --- documents
+
+
+def test_a_settled_document_of_which_nobody_told_aggregate_ends(opened: World) -> None:
+    on_bedrock(opened)
+    opened.end_jobs()
+    opened.deliver("JobEventsQueue")
+    drain(opened)
+    row = opened.document()
+    assert (row["status"], row["open"]) == ("QUEUED", 0)
+    opened.clock.advance(3599)
+    assert opened.reconcile().documents == 0
+    opened.clock.advance(3600)  # and the walk over all documents begins once an hour
+    assert opened.reconcile().documents == 1
+    assert rung(opened) == {"DocumentsQueue": [{"document_id": row["document_id"]}]}
+    opened.deliver_all()
+    assert opened.document()["status"] == "COMPLETED"
+
+
+def lose_shard(world: World) -> Row:
+    (row,) = world.pending()
+    client = world.packer().control.client
+    dynamo.delete_many(client, "Control", [{"pk": row["pk"], "sk": row["sk"]}])
+    return row
+
+
+def test_a_document_whose_records_are_nowhere_is_stuck_and_says_so(world: World) -> None:
+    ready(world, max_wait="12h")
+    upload(world, 120)
+    lost = lose_shard(world)
+    world.clock.advance(6 * 3600)
+    assert world.reconcile().stuck == 0  # it might be on its way
+    assert "error" not in world.document()
+    world.clock.advance(300)
+    assert world.reconcile().stuck == 1
+    row = world.document()
+    assert (row["status"], row["error"]["code"], row["problem"]) == ("QUEUED", "STUCK", "rows#STUCK")
+    assert row["error"]["message"].startswith("120 of its records are in no shard that waits and in no job")
+    world.clock.advance(300)
+    assert world.reconcile().stuck == 1
+    dynamo.write(world.packer().control.client, dynamo.put("Control", lost))
+    assert world.reconcile().stuck == 0
+    row = world.document()
+    assert ("error" in row, "problem" in row) == (False, False)
+    world.clock.advance(6 * 3600)
+    world.run()
+    assert world.document()["status"] == "COMPLETED"
+    audit.check_end(world)
+
+
+@pytest.mark.parametrize("place", ["shard", "batch job", "on-demand job", "held"])
+def test_a_document_that_takes_long_is_not_stuck_while_its_records_are_somewhere(
+    world: World, place: str
+) -> None:
+    ready(
+        world,
+        max_wait="12h" if place == "shard" else "0s",
+        too_few="wait" if place == "held" else "on_demand",
+    )
+    upload(world, 120 if place == "batch job" else 3)
+    world.pack()
+    for seconds in (6 * 3600, 300, 300):
+        world.clock.advance(seconds)
+        assert world.reconcile().stuck == 0
+    assert world.document().get("error", {}).get("code") == ("TOO_FEW" if place == "held" else None)
+
+
+def test_a_run_looks_at_so_many_documents_and_the_next_one_goes_on(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stuck, "DOCUMENTS_PER_RUN", 2)
+    ready(world, max_wait="0s")
+    for name in "abcde":
+        upload(world, 3, f"inbox/rows/{name}.jsonl")
+        world.clock.advance(20_000)  # they come on two days
+    world.pack()
+    for queue in ("OnDemandQueue", "JobEventsQueue"):
+        while world.deliver(queue):
+            pass
+    drain(world)
+    world.clock.advance(3600)
+    heard = []
+    for _ in range(4):
+        world.reconcile()
+        heard.append(len(world.bodies("DocumentsQueue")))
+        drain(world)
+    assert heard == [2, 2, 1, 0]

@@ -1,4 +1,5 @@
 from batchline import submit
+from batchline.cancel import Cancels
 from batchline.models import Shard
 from hypothesis import given
 from hypothesis import strategies as st
@@ -29,3 +30,44 @@ def test_files_hold_every_shard_once_and_in_order(sizes: list[int], limit: int) 
     files = list(submit.files(shards, max_file_bytes=limit))
     assert [one for file in files for one in file] == shards
     assert all(sum(one.bytes for one in file) <= limit or len(file) == 1 for file in files)
+
+
+A, B, C = ("a" * 16, "b" * 16, "c" * 16)
+
+
+def of(number: int, *parts: tuple[str, int], **more: str) -> Shard:
+    """Make a shard of so many records of each of some documents."""
+    ranges = tuple(f"{name} m 0 {count} 1" for name, count in parts)
+    made = shard(number, sum(count for _, count in parts))
+    return made.model_copy(update={"ranges": ranges} | more)
+
+
+def test_all_is_sent_when_nothing_is_cancelled() -> None:
+    shards = [of(1, (A, 10), (B, 5)), of(2, (C, 7))]
+    chosen = submit.select(shards, Cancels())
+    assert (chosen.shards, chosen.left_out, chosen.records, chosen.cancelled) == (tuple(shards), {}, 22, 0)
+
+
+def test_records_of_cancelled_documents_are_not_sent() -> None:
+    shards = [of(1, (A, 10), (B, 5)), of(2, (B, 7)), of(3, (C, 2), (B, 1), (C, 3))]
+    chosen = submit.select(shards, Cancels(frozenset({B})))
+    assert chosen.shards == (shards[0], shards[2])  # nothing is left of the second
+    assert chosen.left_out == {one.shard_id: {B} for one in shards}
+    assert (chosen.records, chosen.cancelled) == (15, 13)
+
+
+def test_a_cancelled_pipeline_means_what_was_registered_until_then() -> None:
+    before, after = "2026-11-22T09:00:00.000Z", "2026-11-22T09:00:00.001Z"
+    shards = [
+        of(1, (A, 10), pipeline="p", first_at=before),
+        of(2, (B, 5), pipeline="p", first_at=after),
+        of(3, (C, 2), pipeline="q", first_at=before),
+    ]
+    chosen = submit.select(shards, Cancels(pipelines={"p": before}))
+    assert chosen.shards == (shards[1], shards[2])
+    assert (chosen.records, chosen.cancelled) == (7, 10)
+
+
+def test_nothing_is_left_of_a_job_that_is_cancelled_whole() -> None:
+    chosen = submit.select([of(1, (A, 10)), of(2, (B, 5))], Cancels(frozenset({A, B})))
+    assert (chosen.shards, chosen.records, chosen.cancelled) == ((), 0, 15)
