@@ -69,8 +69,12 @@ class Unpacked(io.RawIOBase):
             return b"".join(iter(lambda: self.read(READ_BYTES), b""))
         while True:
             ended = not self._packed and not self._more()
-            if ended and not self._begun:
-                return b""
+            if not self._begun:
+                self._packed = self._packed.lstrip(b"\0")  # tapes pad with zeros
+                if ended:
+                    return b""
+                if not self._packed:
+                    continue
             try:
                 block = self._member.decompress(self._packed, size)
             except zlib.error as error:
@@ -78,7 +82,7 @@ class Unpacked(io.RawIOBase):
             self._begun = True
             self._packed = self._member.unconsumed_tail
             if self._member.eof:
-                self._packed = self._member.unused_data.lstrip(b"\0")  # tapes pad with zeros
+                self._packed = self._member.unused_data
                 self._member = zlib.decompressobj(GZIP)
                 self._begun = False
             elif ended and not block:
