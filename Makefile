@@ -55,6 +55,8 @@ fuzz: .venv/.installed ## Send the emulator 10,000 malformed requests and record
 bench: .venv/.installed ## Measure speed and memory
 	$(BIN)/python bench/bedrock_emulator.py
 	$(BIN)/python bench/input_building.py
+	$(BIN)/python bench/packing.py
+	$(BIN)/python bench/simulation.py
 
 .PHONY: format
 format: .venv/.installed ## Format the code
