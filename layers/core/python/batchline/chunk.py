@@ -23,7 +23,7 @@ LARGE_BYTES: Final = 32 << 20
 # A document of at most so many records is written in one transaction with others of its kind.
 SMALL_RECORDS: Final = 500
 SHARD_RECORDS: Final = 2_000
-SHARD_BYTES: Final = 8_000_000
+SHARD_BYTES: Final = 4_000_000
 # While units are passed over, the time is looked at this often.
 LOOK_EVERY: Final = 10_000
 
