@@ -26,11 +26,11 @@ def invoker() -> Invoker:
 
 def take(record: SQSRecord, *, context: LambdaContext) -> None:
     """Answer one job, as far as the time allows."""
-    job_id = record.json_body["job_id"]
+    job_id, hop = record.json_body["job_id"], record.json_body.get("hop", 0)
     until = clock.now() + timedelta(milliseconds=context.get_remaining_time_in_millis())
-    answered = invoker().run(job_id, context.aws_request_id, until=until)
+    answered = invoker().run(job_id, context.aws_request_id, until=until, hop=hop)
     metrics.add_metric("RecordsInvoked", MetricUnit.Count, answered)
-    logger.info("invoked", job_id=job_id, answered=answered)
+    logger.info("invoked", job_id=job_id, answered=answered, hop=hop)
 
 
 @logger.inject_lambda_context

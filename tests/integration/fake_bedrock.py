@@ -4,6 +4,7 @@ It reads a job's input from the work bucket, checks what Bedrock checks, writes 
 Bedrock's format in another order, and remembers every record that was ever paid for.
 """
 
+import io
 import json
 import random
 from collections import Counter
@@ -177,6 +178,24 @@ class Account:
         self.paid[called(body)] += 1
         self.billed += said.usage
         return reply_of(said) | {"ResponseMetadata": {"HTTPStatusCode": 200}}
+
+    def invoke_model(self, **asked: Any) -> dict[str, Any]:
+        """Embed a text as Titan does: a vector of its length."""
+        return self.calls.pass_on("bedrock.InvokeModel", asked, lambda: self._invoke(asked))
+
+    def _invoke(self, asked: dict[str, Any]) -> dict[str, Any]:
+        body = json.loads(asked["body"])
+        usage = Usage(len(body["inputText"]), 0)
+        self.paid[f"invoke {body['inputText']}"] += 1
+        self.billed += usage
+        reply = {"embedding": [0.5] * body["dimensions"], "inputTextTokenCount": usage.input_tokens}
+        return {
+            "body": io.BytesIO(json.dumps(reply).encode()),
+            "ResponseMetadata": {
+                "HTTPStatusCode": 200,
+                "HTTPHeaders": {"x-amzn-bedrock-input-token-count": str(usage.input_tokens)},
+            },
+        }
 
     # batch jobs
 

@@ -141,7 +141,7 @@ class World:
 
     def invoker(self) -> Invoker:
         made = Invoker.connect(self.environment(settings.Invoke), self.clock)
-        return replace(made, runtime=Runtime(self.bedrock))
+        return replace(made, runtime=Runtime(self.bedrock), pause=self.clock.advance)
 
     def collector(self) -> Collector:
         made = Collector.connect(self.environment(settings.Collect), self.clock)
@@ -199,7 +199,9 @@ class World:
         if queue == "JobsQueue":
             self.submitter().run(body["job_id"], owner)
         elif queue == "OnDemandQueue":
-            self.invoker().run(body["job_id"], owner, until=self.clock() + RUN_TIME)
+            self.invoker().run(
+                body["job_id"], owner, until=self.clock() + RUN_TIME, hop=body.get("hop", 0)
+            )
         elif queue == "DocumentsQueue":
             self.aggregator().run(body["document_id"])
         else:

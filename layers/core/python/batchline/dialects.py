@@ -4,7 +4,7 @@ Models that chat are asked in Converse's words, whichever company made them. Emb
 Converse: each family has a body of its own for InvokeModel.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any, Final
@@ -13,6 +13,7 @@ import msgspec
 
 from batchline import catalog
 from batchline.catalog import Model
+from batchline.models import Usage
 from batchline.pipelines import Pipeline
 
 type Body = dict[str, Any]
@@ -191,3 +192,10 @@ def _first(embeddings: list[_Numbers | _Single] | _Typed | None) -> _Numbers:
     if not vectors:
         return []
     return vectors[0].embedding if isinstance(vectors[0], _Single) else vectors[0]
+
+
+def usage(output: Mapping[str, Any]) -> Usage:
+    """Say which tokens an answer was charged for, in whichever dialect it says it; 0 where it does not."""
+    said = output.get("usage", {})
+    read = output.get("inputTextTokenCount", said.get("inputTokens", 0))
+    return Usage(read, said.get("outputTokens", 0))

@@ -50,6 +50,7 @@ class Invoke(_Settings):
 
     work_bucket: str
     jobs_table: str
+    control_table: str
     on_demand_queue: str
     job_events_queue: str
 

@@ -27,12 +27,13 @@ SERVER_ERROR: Final = 500
 INPUT_TOKENS: Final = "x-amzn-bedrock-input-token-count"
 
 
-@dataclass(frozen=True, slots=True)
 class CallError(Exception):
     """A call without an answer. `code` is an HTTP status; 408: nobody knows, maybe paid."""
 
-    code: int
-    message: str
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
 
     @property
     def worth_repeating(self) -> bool:
