@@ -132,9 +132,8 @@ def build(endpoint: str, total: int, size: int) -> None:
     )
     chosen = submit.select(shards(total, size), Cancels())
     begun, spent = time.perf_counter(), time.process_time()
-    written = inputs.write(
-        Work(client, "work"), "jobs/j/input/0001/", chosen, max_file_bytes=MAX_FILE_BYTES, keep=passed_on
-    )
+    work, prefix = Work(client, "work"), "jobs/j/input/0001/"
+    *_, written = inputs.write(work, prefix, chosen, max_file_bytes=MAX_FILE_BYTES, keep=passed_on)
     seconds, spent = time.perf_counter() - begun, time.process_time() - spent
     assert written.bytes == sum(one.bytes for one in chosen.shards)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -1,5 +1,6 @@
 """Submit: an open job in, a batch job at Bedrock out."""
 
+from datetime import timedelta
 from functools import cache, partial
 from typing import Any
 
@@ -21,14 +22,15 @@ def submitter() -> Submitter:
     return Submitter.connect(settings.Submit(), clock.now)
 
 
-def take(record: SQSRecord, *, owner: str) -> None:
-    """Bring one job to Bedrock."""
+def take(record: SQSRecord, *, context: LambdaContext) -> None:
+    """Bring one job to Bedrock, or as far as the time allows."""
     job_id = record.json_body["job_id"]
-    logger.info("submitted", job_id=job_id, status=submitter().run(job_id, owner))
+    until = clock.now() + timedelta(milliseconds=context.get_remaining_time_in_millis())
+    status = submitter().run(job_id, context.aws_request_id, until=until)
+    logger.info("submitted", job_id=job_id, status=status)
 
 
 @logger.inject_lambda_context
 @tracer.capture_lambda_handler
 def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
-    each = partial(take, owner=context.aws_request_id)
-    return process_partial_response(event, each, processor, context)
+    return process_partial_response(event, partial(take, context=context), processor, context)

@@ -43,7 +43,9 @@ def kept(blocks: Iterable[bytes]) -> Iterator[bytes]:
 
 def write(shards: list[Shard], cancels: Cancels, limit: int = 10**9) -> inputs.Written:
     chosen = submit.select(shards, cancels)
-    return inputs.write(Work(clients.s3(), WORK), "jobs/j/input/", chosen, max_file_bytes=limit, keep=kept)
+    work = Work(clients.s3(), WORK)
+    *_, last = inputs.write(work, "jobs/j/input/", chosen, max_file_bytes=limit, keep=kept)
+    return last
 
 
 def test_a_file_is_its_shards_whatever_their_sizes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -515,3 +515,37 @@ def test_many_jobs_on_few_slots_end_without_a_dead_letter(
     assert world.dead_letters == []
     assert sum(world.bedrock.paid.values()) == 12
     audit.check_end(world)
+
+
+def test_a_build_goes_on_with_the_next_file_when_its_time_was_up(
+    three: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = catalog.limits(BASE).model_copy(update={"max_file_bytes": 1})
+    monkeypatch.setattr(catalog, "limits", lambda _model: small)
+    job_id = three.job()["job_id"]
+    for done in (1, 2):
+        # Each file takes longer than what is left of the run's time.
+        three.submitter().run(job_id, f"run {done}", until=three.clock())
+        row = three.job()
+        assert (row["status"], row["building"]["files"], row["builds"]) == ("BUILDING", done, 1)
+        assert "lease_owner" not in row
+    three.clock.advance(120)
+    three.reconcile()
+    three.deliver_all()
+    row = three.job()
+    assert (row["status"], row["input"]["files"], "building" in row) == ("RUNNING", 3, False)
+    written = [one.parameters["Key"] for one in three.calls.made if one.name == "s3.PutObject"]
+    assert [key[-10:] for key in written if "/input/" in key] == ["0002.jsonl"]  # by the last run
+    assert len(sent(three)) == 150
+    assert row["input"]["bytes"] == sum(len(three.object(key)) for key in three.keys(f"jobs/{job_id}/input/"))
+
+
+def test_what_is_cancelled_between_two_files_begins_another_build(
+    three: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = catalog.limits(BASE).model_copy(update={"max_file_bytes": 1})
+    monkeypatch.setattr(catalog, "limits", lambda _model: small)
+    three.submitter().run(three.job()["job_id"], "first", until=three.clock())
+    cancel(three, "c")
+    three.submitter().run(three.job()["job_id"], "second", until=three.clock())
+    assert (three.job()["builds"], three.job()["building"]["files"]) == (2, 1)

@@ -197,7 +197,7 @@ class World:
     def _one(self, queue: str, body: Row) -> None:
         owner = self.owner()
         if queue == "JobsQueue":
-            self.submitter().run(body["job_id"], owner)
+            self.submitter().run(body["job_id"], owner, until=self.clock() + RUN_TIME)
         elif queue == "OnDemandQueue":
             self.invoker().run(
                 body["job_id"], owner, until=self.clock() + RUN_TIME, hop=body.get("hop", 0)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, islice
 
 import orjson
 
@@ -16,10 +16,10 @@ from batchline.submit import Selection
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What was written: files, and the bytes in all of them."""
+    """What is written by now: files, and the bytes in all of them."""
 
-    files: int
-    bytes: int
+    files: int = 0
+    bytes: int = 0
 
 
 def write(
@@ -29,17 +29,19 @@ def write(
     *,
     max_file_bytes: int,
     keep: Callable[[Iterable[bytes]], Iterator[bytes]],
-) -> Written:
+    done: Written = Written(),
+) -> Iterator[Written]:
     """Write `0000.jsonl`, `0001.jsonl` … below a prefix, in memory that does not grow with the job.
 
-    `keep` is given each file's blocks on their way and passes them on; it keeps the lease.
+    Yields after each file what is written by now; `done` is where an earlier run with the same choice has
+    stopped. `keep` is given each file's blocks on their way and passes them on; it keeps the lease.
     """
-    count = size = 0
-    for group in submit.files(chosen.shards, max_file_bytes=max_file_bytes):
+    groups = submit.files(chosen.shards, max_file_bytes=max_file_bytes)
+    for group in islice(groups, done.files, None):
         with closing(_content(work, group, chosen.left_out)) as blocks:
-            size += work.write_stream(f"{prefix}{count:04d}.jsonl", keep(blocks))
-        count += 1
-    return Written(count, size)
+            size = work.write_stream(f"{prefix}{done.files:04d}.jsonl", keep(blocks))
+        done = Written(done.files + 1, done.bytes + size)
+        yield done
 
 
 def _content(work: Work, shards: Iterable[Shard], left_out: Mapping[str, frozenset[str]]) -> Generator[bytes]:

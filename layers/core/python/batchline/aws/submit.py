@@ -18,6 +18,7 @@ from batchline.aws import bedrock, clients, dynamo, inputs, objects
 from batchline.aws.bedrock import BatchJob, Bedrock
 from batchline.aws.control import Control
 from batchline.aws.dynamo import Row
+from batchline.aws.inputs import Written
 from batchline.aws.jobs import Jobs
 from batchline.aws.lease import JobLease
 from batchline.aws.objects import Work
@@ -31,6 +32,8 @@ SUBMITTABLE: Final = frozenset({JobStatus.OPEN, JobStatus.WAITING, JobStatus.BUI
 LISTED_AFTER: Final = timedelta(minutes=2)
 CLOCK_SKEW: Final = timedelta(minutes=5)
 RETRY_SECONDS: Final = (60, 600)
+# One more input file of a gigabyte is written and noted within this time.
+FILE_TIME: Final = timedelta(seconds=120)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +64,18 @@ class Submitter:
             clock=clock,
         )
 
-    def run(self, job_id: str, owner: str) -> JobStatus | None:
-        """Bring a job as far as Bedrock lets it and return its status. None: nothing to do here."""
+    def run(self, job_id: str, owner: str, *, until: datetime) -> JobStatus | None:
+        """Bring a job as far as Bedrock and the time let it and return its status. None: nothing to do.
+
+        A job that is still BUILDING goes on where it is when reconcile rings for it.
+        """
         lease = JobLease(self.jobs, job_id, owner, self.clock)
         row = lease.take()
         if row is None:
             return None
         try:
             if row["engine"] == Engine.BATCH:
-                row = self._advance(row, lease)
+                row = self._advance(row, lease, until)
         except LostRace:
             return None
         finally:
@@ -78,22 +84,21 @@ class Submitter:
             self.job_events_queue.ring({"job_id": job_id})
         return JobStatus(row["status"])
 
-    def _advance(self, row: Row, lease: JobLease) -> Row:
+    def _advance(self, row: Row, lease: JobLease, until: datetime) -> Row:
         """Take a batch job's next steps, and stop it if that was asked for."""
         if row["status"] in SUBMITTABLE:
             if "create_started_at" not in row:  # Bedrock knows nothing of it yet
-                row = self._build(row, lease)
-            if row["engine"] == Engine.BATCH:
+                row = self._build(row, lease, until)
+            if row["engine"] == Engine.BATCH and row["status"] == JobStatus.READY:
                 row = self._create(row, lease.owner)
         if row["status"] == JobStatus.RUNNING and "stop" in row and "stop_sent_at" not in row:
             row = self._stop(row, lease.owner)
         return row
 
-    def _build(self, row: Row, lease: JobLease) -> Row:
-        """Write the job's input from its shards, and move it to READY.
+    def _build(self, row: Row, lease: JobLease, until: datetime) -> Row:
+        """Write the job's input from its shards, and move it to READY, or to nobody.
 
-        Every build has a folder of its own. So a build that died, or that thaws after another one, adds
-        nothing to what Bedrock reads, and what was cancelled in between need not be remembered.
+        It stays BUILDING when the time is up. What is cancelled later begins another build.
         """
         if "stop" in row:
             return self._nobody(row, lease.owner, f"stopped: {row['stop']}")
@@ -106,26 +111,47 @@ class Submitter:
             )
             return self._nobody(row, lease.owner, why)
         if "input" not in row or row["input"]["left_out"] < chosen.cancelled:
-            builds = row.get("builds", 0) + 1
-            row = self._move(row, JobStatus.BUILDING, lease.owner, clear=("input",), builds=builds)
-            written = self._write_input(row, chosen, lease, limits.max_file_bytes)
-            row = self._move(row, JobStatus.READY, lease.owner, input=written)
+            row = self._write_input(row, chosen, lease, until, limits.max_file_bytes)
         elif row["status"] != JobStatus.READY:
             row = self._move(row, JobStatus.READY, lease.owner)
         if "stop" in row:
             return self._nobody(row, lease.owner, f"stopped: {row['stop']}")
         return row
 
-    def _write_input(self, row: Row, chosen: Selection, lease: JobLease, max_file_bytes: int) -> Row:
-        """Write the chosen records into files and say what they hold."""
-        prefix = objects.input_prefix(row["job_id"], row["builds"])
-        written = inputs.write(self.work, prefix, chosen, max_file_bytes=max_file_bytes, keep=lease.keeping)
-        return {
-            "files": written.files,
-            "bytes": written.bytes,
-            "records": chosen.records,
-            "left_out": chosen.cancelled,
-        }
+    def _write_input(
+        self, row: Row, chosen: Selection, lease: JobLease, until: datetime, max_file_bytes: int
+    ) -> Row:
+        """Write the chosen records into files, from where a run with the same choice has stopped.
+
+        Every choice has a folder of its own, so a build that thaws after a later one adds nothing to what
+        Bedrock reads. Within a folder each file is always the same.
+        """
+        left_out, done = chosen.cancelled, row.get("building", {})
+        if row["status"] != JobStatus.BUILDING or done.get("left_out") != left_out:
+            done = {"files": 0, "bytes": 0, "left_out": left_out}
+            builds = row.get("builds", 0) + 1
+            row = self._move(
+                row, JobStatus.BUILDING, lease.owner, clear=("input",), builds=builds, building=done
+            )
+        for written in inputs.write(
+            self.work,
+            objects.input_prefix(row["job_id"], row["builds"]),
+            chosen,
+            max_file_bytes=max_file_bytes,
+            keep=lease.keeping,
+            done=Written(done["files"], done["bytes"]),
+        ):
+            done = {"files": written.files, "bytes": written.bytes, "left_out": left_out}
+            row = self.jobs.note(row["job_id"], owner=lease.owner, building=done)
+            if self.clock() + FILE_TIME > until:
+                return row
+        return self._move(
+            row,
+            JobStatus.READY,
+            lease.owner,
+            clear=("building",),
+            input=done | {"records": chosen.records},
+        )
 
     def _nobody(self, row: Row, owner: str, why: str) -> Row:
         """Give the job to nobody and its slot back, at once.
@@ -139,7 +165,7 @@ class Submitter:
             owner=owner,
             at=timestamp(self.clock()),
             note=why,
-            clear=("retry_at",),
+            clear=("retry_at", "building"),
             attributes={"engine": Engine.NOBODY, "message": why},
         )
         freed = self.control.slot_freed(row["base_model"], row["job_id"])
