@@ -12,7 +12,7 @@ from batchline.aws.control import Control
 from batchline.aws.cutting import Cutter, Run
 from batchline.aws.documents import Arrival, Documents, settled
 from batchline.aws.inbox import Inbox
-from batchline.aws.large import LargeDocuments
+from batchline.aws.large import MAX_HOPS, LargeDocuments
 from batchline.aws.objects import Work
 from batchline.aws.parts import Parts
 from batchline.aws.pipelines import Pipelines
@@ -79,7 +79,7 @@ class Chunker:
         killed the function then, so it waits for no others and no others wait for it.
         """
         run = Run(until, int(body.get("hop", 0)))
-        if self.clock() + START_TIME > until:
+        if self.clock() + START_TIME > until and run.hop < MAX_HOPS:
             self.uploads_queue.ring({**body, "hop": run.hop + 1})
             return
         if receives > 1:
@@ -207,6 +207,7 @@ class Chunker:
             "and the document goes on by itself.",
         )
         self.documents.hold(arrival, Failure(held.code, held.message))
+        self.documents_queue.ring({"document_id": arrival.document_id})  # aggregate tells the world
         # The pipeline may have arrived between our look and our row, and then it did not see the row.
         if self.pipelines.current(arrival.pipeline):
             self.uploads_queue.ring({"document_id": arrival.document_id})
