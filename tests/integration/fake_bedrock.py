@@ -40,6 +40,8 @@ def prompt_of(body: dict[str, Any]) -> str:
 
 def called(body: dict[str, Any]) -> str:
     """Name a single call. Converse knows no record id, so what was asked stands for it."""
+    if "inputText" in body:
+        return f"invoke {body['inputText']}"
     return f"converse {prompt_of(body)} {body['inferenceConfig']['maxTokens']}"
 
 
@@ -186,7 +188,7 @@ class Account:
     def _invoke(self, asked: dict[str, Any]) -> dict[str, Any]:
         body = json.loads(asked["body"])
         usage = Usage(len(body["inputText"]), 0)
-        self.paid[f"invoke {body['inputText']}"] += 1
+        self.paid[called(body)] += 1
         self.billed += usage
         reply = {"embedding": [0.5] * body["dimensions"], "inputTextTokenCount": usage.input_tokens}
         return {

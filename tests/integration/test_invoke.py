@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from concurrent.futures import Future
 from datetime import timedelta
+from decimal import Decimal
 from functools import partial
 from typing import Any, Self
 
@@ -399,3 +400,28 @@ def test_an_embedding_says_what_it_has_read(world: World) -> None:
         "inputTextTokenCount": 4,
         "usage": {"inputTokens": 4, "outputTokens": 0},
     }
+
+
+def test_an_embedding_pipeline_ends_with_vectors(world: World) -> None:
+    """The texts `a: long` and `a: b`; a character is a token here, and a million of them costs 0.02 USD."""
+    world.pipeline(
+        "vectors",
+        model="amazon.titan-embed-text-v2:0",
+        prompt="{{ text }}",
+        combine="list",
+        chunk={"by": "row"},
+        max_wait="0s",
+        inference={"dimensions": 256},
+    )
+    world.run()
+    world.upload("inbox/vectors/a.csv", "a\nlong\nb\n")
+    world.run()
+    document = world.document("inbox/vectors/a.csv")
+    assert (document["status"], document["succeeded"]) == ("COMPLETED", 2)
+    job = world.job()
+    assert job["lane"] == "amazon.titan-embed-text-v2:0#InvokeModel"
+    vector = {"dimensions": 256, "vector": [Decimal("0.5")] * 256}
+    assert [one["output"] for one in world.results(document["document_id"])] == [vector] * 2
+    assert (document["input_tokens"], document["output_tokens"]) == (7 + 4, 0)
+    assert document["cost_usd"] == 11 * Decimal("0.00000002")
+    audit.check_end(world)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from batchline import catalog
+from batchline import catalog, dialects
 from batchline.errors import Code
 from batchline.models import Engine, Failure, Stop, Usage
 from batchline.outcomes import Outcome, Outcomes, Tally
@@ -79,7 +79,7 @@ _read_line = msgspec.json.Decoder(_Line).decode
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One line of output as it stands. `text` is None where there is no answer."""
+    """One line of output as it stands. `text` is None where there is no answer in words; `vector` is one."""
 
     record_id: str
     text: str | None
@@ -87,6 +87,7 @@ class Answer:
     usage: Usage
     failure: Failure | None = None
     retryable: bool = False
+    vector: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +144,8 @@ def read(line: bytes) -> Answer:
     """Read a line of output, of a batch job or of invoke. A broken line is an answer as well."""
     try:
         found = _read_line(line)
+    except msgspec.ValidationError:
+        return _embedded(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return _unreadable(line, type(error).__name__)
     if found.error:
@@ -154,6 +157,15 @@ def read(line: bytes) -> Answer:
     text = content[0].text if len(content) == 1 else "".join(block.text for block in content)
     usage = Usage(said.usage.inputTokens, said.usage.outputTokens)
     return Answer(found.recordId, text, said.stopReason, usage)
+
+
+def _embedded(line: bytes) -> Answer:
+    """Read a line that is none of Converse's: a vector, or nothing."""
+    try:
+        found = dialects.embedded(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return _unreadable(line, type(error).__name__)
+    return Answer(found.record_id, None, "", Usage(found.input_tokens, 0), vector=found.value)
 
 
 def _unreadable(line: bytes, why: str) -> Answer:
@@ -211,6 +223,8 @@ def _has_no_more_room(answer: Answer, model: str) -> bool:
 
 
 def _value(answer: Answer, pipeline: Pipeline) -> tuple[Any, Failure | None]:
+    if answer.vector is not None:
+        return answer.vector, None
     text = answer.text or ""
     if answer.stop in STOPPED_BY_RULE:
         return None, Failure(Code.ANSWER_BLOCKED, f"The model stopped: {answer.stop}.")

@@ -17,7 +17,10 @@ def settled(work: Work, row: Row, pipeline: Pipeline) -> Settled:
         return Settled(row["record"], row.get("output"), None)
     place = row["output_ref"]
     line = work.slice(place["key"], place["offset"], place["length"])
-    text = collect.read(line).text or ""
+    answer = collect.read(line)
+    if answer.vector is not None:
+        return Settled(row["record"], answer.vector, None)
+    text = answer.text or ""
     if pipeline.output is None:
         return Settled(row["record"], text, None)
     value, _ = pipeline.output.reader.read(text)
