@@ -9,9 +9,10 @@ from batchline import catalog
 from batchline.aws import dynamo
 
 from tests.faults import audit
-from tests.integration.world import NOVA, World
+from tests.integration.world import NOVA, PACK_TIME, World
 
 BASE = "amazon.nova-lite-v1:0"
+LANE = f"{NOVA}#Converse"
 
 
 def rows(count: int, start: int = 0) -> str:
@@ -327,3 +328,180 @@ def test_a_document_of_which_a_part_goes_on_says_that_the_rest_is_held(world: Wo
     world.run()
     assert world.document("inbox/rows/a.jsonl")["status"] == "COMPLETED"
     audit.check_end(world)
+
+
+def test_a_packer_that_freezes_past_its_lease_opens_nothing_when_it_thaws(world: World) -> None:
+    ready(world, max_wait="0s")
+    upload(world, 120)
+    others: list[tuple[str, ...]] = []
+
+    def freeze(name: str, parameters: Any) -> None:
+        if name == "s3.PutObject" and parameters["Key"].endswith("plan.json") and not others:
+            others.append(())
+            world.clock.advance(61)
+            others[0] = world.packer().run("another", until=world.clock() + PACK_TIME).jobs
+
+    world.calls.watch = freeze
+    assert world.pack().jobs == ()
+    assert others == [(world.job()["job_id"],)]
+    assert world.pending() == []
+    assert world.bodies("JobsQueue") == [{"job_id": world.job()["job_id"]}]
+    (slot,) = world.control("slots#")
+    assert slot["holders"] == {world.job()["job_id"]}
+    world.run()
+    audit.check_end(world)
+
+
+def test_a_claim_that_was_cut_short_by_time_is_finished_by_the_next_run(world: World) -> None:
+    ready(world, max_wait="0s")
+    upload(world, 120)
+    before = len(world.bodies("WakeQueue"))
+
+    def dawdle(name: str, _parameters: Any) -> None:
+        if name == "dynamodb.TransactWriteItems":
+            world.clock.advance(101)
+
+    world.calls.watch = dawdle
+    (job_id,) = world.pack().jobs
+    world.calls.watch = None
+    assert world.control("lease#pack")[0]["open_job"] == job_id
+    assert (len(world.pending()), world.bodies("JobsQueue")) == (1, [])
+    assert world.bodies("WakeQueue")[before:] == [{"hop": 0}]
+    assert world.pack().jobs == ()
+    assert (world.pending(), world.bodies("JobsQueue")) == ([], [{"job_id": job_id}])
+
+
+# budgets that change, pauses, cancels, deadlines, turns
+
+
+def test_a_budget_that_runs_out_between_plan_and_open_holds_only_its_own_records(world: World) -> None:
+    ready(world, max_wait="0s", budget={"per_day_usd": 0.002})
+    ready(world, "others", max_wait="0s")
+    upload(world, 120)
+    upload(world, 120, "inbox/others/b.jsonl")
+    before = len(world.bodies("WakeQueue"))
+
+    def spend(name: str, parameters: Any) -> None:
+        if name == "s3.PutObject" and parameters["Key"].endswith("plan.json"):
+            world.calls.watch = None
+            control = world.packer().control
+            day = "2026-11-22"
+            dynamo.write(control.client, control.reserve("rows", day, Decimal("0.001"), None))
+
+    world.calls.watch = spend
+    packed = world.pack()
+    assert (packed.jobs, packed.held) == ((), 1)
+    assert world.bodies("WakeQueue")[before:] == [{"hop": 0}]
+    held, others = world.document("inbox/rows/a.jsonl"), world.document("inbox/others/b.jsonl")
+    assert (held["status"], held["error"]["code"], others["status"]) == ("HELD", "BUDGET_EXCEEDED", "QUEUED")
+    assert len(world.pack().jobs) == 1
+    assert list(world.job()["pipelines"]) == ["others"]
+
+
+def fail(world: World, times: int, reason: str = "The role may not read the input.") -> None:
+    control = world.packer().control
+    for _ in range(times):
+        dynamo.write(control.client, control.lane_failed(LANE, reason))
+
+
+def test_a_paused_lane_rests_until_it_is_resumed(world: World) -> None:
+    ready(world, max_wait="0s")
+    upload(world, 120)
+    fail(world, 2)
+    packed = world.pack()
+    assert (packed.jobs, packed.held) == ((), 1)
+    row = world.document()
+    assert (row["status"], row["error"]["code"]) == ("HELD", "LANE_PAUSED")
+    assert "The role may not read the input." in row["error"]["message"]
+    assert f"batchline resume {LANE}" in row["error"]["message"]
+    assert world.pack().held == 0  # said once
+    world.packer().control.resume_lane(LANE)
+    assert len(world.pack().jobs) == 1
+    row = world.document()
+    assert row["status"] == "QUEUED"
+    assert "error" not in row
+
+
+def test_a_lane_of_which_one_job_failed_is_not_paused(world: World) -> None:
+    ready(world, max_wait="0s")
+    upload(world, 120)
+    fail(world, 1)
+    assert len(world.pack().jobs) == 1
+
+
+def test_a_cancelled_document_takes_its_shard_out_at_once(world: World) -> None:
+    ready(world, max_wait="1h")
+    for name in "ab":
+        world.upload(f"inbox/rows/{name}.jsonl", rows(30))
+    world.deliver("UploadsQueue")
+    (shard,) = world.pending()
+    assert len(shard["ranges"]) == 2
+    world.packer().control.cancel_document(world.document("inbox/rows/a.jsonl")["document_id"], world.clock())
+    assert len(world.pack().jobs) == 1
+    row = world.job()
+    assert (row["engine"], row["status"], row["records"]) == ("nobody", "OPEN", 60)
+    assert row["why"] == "records in it are cancelled"
+    assert (row["pipelines"], row["estimate"]["cost_usd"]) == ({"rows": 0}, 0)
+    assert world.bodies("JobEventsQueue") == [{"job_id": row["job_id"]}]
+    assert (world.pending(), world.control("slots#"), world.control("budget#")) == ([], [], [])
+    assert (world.bodies("JobsQueue"), world.bodies("OnDemandQueue")) == ([], [])
+
+
+def test_a_deadline_that_passes_while_records_are_pending_is_answered_on_demand(world: World) -> None:
+    ready(world, max_wait="2h", too_few="wait", deadline="1h", timeout_hours=48)
+    upload(world, 30)
+    world.clock.advance(3599)
+    assert world.pack().jobs == ()
+    world.clock.advance(1)
+    assert len(world.pack().jobs) == 1
+    row = world.job()
+    assert (row["engine"], row["tier"], row["why"]) == ("on_demand", "default", "its deadline has passed")
+    assert (row["deadline_at"], row["timeout_hours"]) == ("2026-11-22T10:00:00.000Z", 48)
+
+
+def test_a_job_has_the_first_deadline_and_the_longest_timeout_of_its_records(world: World) -> None:
+    ready(world, max_wait="0s", deadline="6h", timeout_hours=24)
+    ready(world, "others", max_wait="0s", deadline="2h", timeout_hours=72)
+    ready(world, "calm", max_wait="0s")
+    for name in ("rows", "others", "calm"):
+        upload(world, 60, f"inbox/{name}/a.jsonl")
+    world.pack()
+    row = world.job()
+    assert (row["deadline_at"], row["timeout_hours"]) == ("2026-11-22T11:00:00.000Z", 72)
+
+
+def test_the_only_slot_goes_round_between_pipelines(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = catalog.limits(NOVA).model_copy(update={"min_records": 2, "max_records": 2})
+    monkeypatch.setattr(catalog, "limits", lambda _model: limits)
+    world.slot_share = 1  # of 100 jobs
+    names = ("a", "b", "c")
+    for name in names:
+        ready(world, name, max_wait="0s")
+    for n in range(2):
+        for name in names:
+            world.upload(f"inbox/{name}/{n}.jsonl", rows(2, n * 10))
+            world.deliver("UploadsQueue")
+    served = []
+    for _ in range(6):
+        (job_id,) = world.pack().jobs
+        row = next(one for one in world.jobs() if one["job_id"] == job_id)
+        served += list(row["pipelines"])
+        world.packer().control.free_slot(BASE, job_id)
+        world.clock.advance(60)
+    assert served == ["a", "b", "c", "a", "b", "c"]
+
+
+def test_the_price_of_what_too_few_records_take_is_on_the_job(world: World) -> None:
+    ready(world, max_wait="0s", too_few="flex")
+    upload(world, 3)
+    world.pack()
+    row = world.job()
+    assert row["why"] == "3 records; a batch needs 100, and too_few is flex"
+    # 14 in and 100 out each; 46.2 in counts as 47: flex is half of on demand, 0.06 and 0.24 USD a million.
+    assert row["estimate"] == {
+        "input_tokens": 42,
+        "output_tokens": 300,
+        "cost_usd": Decimal("0.00003741"),
+        "on_demand_usd": Decimal("0.00007482"),
+        "price_basis": "list",
+    }
