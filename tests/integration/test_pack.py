@@ -214,6 +214,8 @@ def test_too_few_records_that_may_wait_are_held_until_company_arrives(world: Wor
     assert world.pack().held == 1
     row = world.document("inbox/rows/a.jsonl")
     assert (row["status"], row["error"]["code"]) == ("HELD", "TOO_FEW")
+    world.deliver("DocumentsQueue")
+    assert [(kind, one["code"]) for kind, one in world.events()] == [("Document Held", "TOO_FEW")]
     assert "at least 100" in row["error"]["message"]
     world.clock.advance(60)
     assert world.pack().held == 0  # said once

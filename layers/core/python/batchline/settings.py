@@ -29,6 +29,7 @@ class Pack(_Settings):
     jobs_queue: str
     on_demand_queue: str
     job_events_queue: str
+    documents_queue: str
     wake_queue: str
     slot_share: int = Field(default=80, ge=1, le=100)
 

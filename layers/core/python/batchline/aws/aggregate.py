@@ -265,6 +265,7 @@ class Aggregator:
             Entries=[
                 {
                     "Source": SOURCE,
+                    "Resources": [self.documents.table],  # tells the events of one stack from another's
                     "DetailType": DETAIL_TYPES.get(status, "Document Completed"),
                     "Detail": json.dumps(detail),
                 }

@@ -70,6 +70,7 @@ class Packer:
     pipelines: Pipelines
     jobs_queue: Queue
     on_demand_queue: Queue
+    documents_queue: Queue
     job_events_queue: Queue
     wake_queue: Queue
     slot_share: int
@@ -87,6 +88,7 @@ class Packer:
             pipelines=Pipelines(control, work),
             jobs_queue=Queue(clients.sqs(), env.jobs_queue),
             on_demand_queue=Queue(clients.sqs(), env.on_demand_queue),
+            documents_queue=Queue(clients.sqs(), env.documents_queue),
             job_events_queue=Queue(clients.sqs(), env.job_events_queue),
             wake_queue=Queue(clients.sqs(), env.wake_queue),
             slot_share=env.slot_share,
@@ -297,6 +299,8 @@ class _Run:
             found = self.packer.documents.rest(document_id, shard.pipeline, Failure(code, message)).row
             if found is not None and found["status"] == DocumentStatus.CHUNKING:
                 return False  # it can rest when it is sealed; a later run sees to it
+        # Aggregate tells the world; rung before the mark, or a crash in between would keep it silent.
+        self.packer.documents_queue.ring_all({"document_id": one} for one in sorted(documents))
         self.packer.control.mark_held(shard, code)
         return True
 
