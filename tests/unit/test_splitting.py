@@ -2,7 +2,6 @@ import itertools
 from collections.abc import Iterator
 from typing import Any
 
-
 import pytest
 from batchline import splitting, tokens
 from batchline.formats.content import Section

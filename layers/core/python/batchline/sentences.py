@@ -40,14 +40,16 @@ _DOTTED: Final = re.compile(r"(?:[^\W\d_]{1,2}\.)+[^\W\d_]{1,2}")
 # A Japanese sentence goes on after a quotation or a mark with a particle or with は、が、の..., which
 # also begin words: those are named.
 _GOES_ON: Final = re.compile(
-    r"[、，,：；・…―—～〜=＝]"
+    r"[、，,：；・…―—～〜=＝的]"
     r"|と(?!ても|ころ|にかく|うとう|もかく|りあえず|もあれ|ある|きどき|なり|たん|っさ)"
-    r"|って|という|など|なんて|なんか|なら(?!ば、)|とか|だの|から(?!だ|す)|まで|より|を|へ(?!え|や)|っぽ"
+    r"|って|か(?=[、。「をはがの])|という|など|なんて|なんか|なら(?!ば、)|とか|だの|から(?!だ|す)|まで|より|を|へ(?!え|や)|っぽ"
     r"|は(?!い|じめ|たして|っ|る|な|ず|て|や)|が(?!ん|っ|く|け)|の(?!ち|ど|ん|び|ぼ|り)"
     r"|に(?!も|わ|っ|や|ほん|おい)|も(?!う|し|ち|っ|はや|と|の|し)|で(?!も、|は、|き|すから)"
     r"|や(?!が|っ|は|め|ま|さ|む)|だった|だろう|である|です(?!から)|だ(?=[。、と])|みたい|らしい"
 )
-_SAYS: Final = re.compile(r"[^\s，。！？、“”]{0,6}?(?:说|道|问|喊|答|叫|想|笑)")
+_QUOTATIONS: Final = re.compile(r"(?:「[^「」\n]*+」)++")
+_SPEECH: Final = "「『“"
+_SAYS: Final = re.compile(r"[^\s，。！？、“”]{0,5}?(?:说|问|喊|答|叫|想|笑|(?<!知)道)(?!：)")
 
 
 def _words(text: str) -> frozenset[str]:
@@ -111,7 +113,7 @@ def _ends_with(text: str, found: re.Match[str]) -> bool:
     end = found.end()
     after = text[end : end + LOOK_AHEAD]
     if found["span"]:
-        return bool(_ENDS_INSIDE.search(found[0])) and (not after or _ends_quotation(text[end - 1], after))
+        return _ENDS_INSIDE.search(found[0]) is not None and _ends_bracket(text, found.start(), end, after)
     if not after or after.startswith("\n\n"):
         return True
     if text.endswith(_NAMES, 0, found.start() + 1) and not after[0].isspace():
@@ -131,17 +133,30 @@ def _ends_wide(text: str, found: re.Match[str], after: str) -> bool:
     return signs[-1] in "。｡．" or not _GOES_ON.match(after)
 
 
+def _ends_bracket(text: str, start: int, end: int, after: str) -> bool:
+    """Tell whether a sentence ends with a bracket or a quotation that has a stop at its end."""
+    if text[start] in _SPEECH:
+        return _ends_quotation(text[end - 1], after)
+    # A bracket is a sentence of its own where it begins like one and ends like one.
+    before = text[max(0, start - LOOK_AHEAD) : start].rstrip(" \t")[-1:]
+    alone = not before or before in "\n\u3000.!?" + _WIDE + _CLOSING
+    return not after or (alone and after[0].isspace())
+
+
 def _ends_quotation(closing: str, after: str) -> bool:
     """Tell whether a sentence ends with a closing sign behind a stop."""
-    if after[0] in _CLOSING + _WIDE + ".!?…":
-        return False
+    if quotations := _QUOTATIONS.match(after):
+        # 「はい！」「はい！」と言った is one sentence.
+        after = after[quotations.end() :]
+    if not after:
+        return True
     if closing in "”’\"')" and after[0].isspace():
         return not _begins(after).islower()
-    if closing in "”’" and _SAYS.match(after):
+    if after[0] in _CLOSING + _WIDE + ".!?…" or "가" <= after[0] <= "힣":
         return False
     if after[0].isascii() and not after[0].isspace():
-        return after[0] in "「『（([“"
-    return not ("가" <= after[0] <= "힣") and not _GOES_ON.match(after)
+        return after[0] in "(["
+    return not _GOES_ON.match(after) and not (closing in "”’" and _SAYS.match(after))
 
 
 def _ends_narrow(text: str, found: re.Match[str], after: str) -> bool:

@@ -114,6 +114,10 @@ class Counter:
         corrected = sum(map(float.__mul__, self.corrections, map(float, profile(text))))
         return _rounded(max(counted / 4, counted * self.family.scale + corrected))
 
+    def near(self, text: str) -> float:
+        """Count at 30 MB/s: the count itself where `fast`, else a number that grows with it."""
+        return self(text) if self.fast else max(1, tokenizers.count(text, "o200k"))
+
     def weigh(self, text: str) -> float:
         """Estimate the tokens by the classes of the characters; adds up over the parts of a text."""
         return self.weight(profile(text))
