@@ -325,7 +325,7 @@ def test_more_text_than_any_model_takes_is_not_gathered(monkeypatch: pytest.Monk
         (b"text", "a.txt", {"chunk": {"by": "page"}}, Code.FORMAT_UNSUPPORTED),
         (b"x" * 4_000_000, "a.txt", {"chunk": {"by": "document"}}, Code.PROMPT_TOO_LONG),
         (b"a\n1\n", "a.csv", {"chunk": {"by": "row"}, "prompt": "{{ row.b }}"}, Code.PROMPT_FAILED),
-        (b'{"a":"\\ud800"}', "a.jsonl", {"chunk": {"by": "row"}}, Code.PROMPT_FAILED),
+        (b'{"a":"\\ud800"}', "a.jsonl", {"chunk": {"by": "row"}}, Code.ROWS_INVALID),
     ],
 )
 def test_what_cannot_become_records_is_refused(
