@@ -1,0 +1,75 @@
+import json
+from pathlib import Path
+
+import pytest
+from batchline import tokenizers, tokens
+from hypothesis import given
+from hypothesis import strategies as st
+
+NOVA = "amazon.nova-lite-v1:0"
+MODELS = {
+    "claude": "us.anthropic.claude-haiku-4-5-20251001-v1:0",
+    "claude-4.7": "anthropic.claude-opus-4-8",
+    "gpt-oss": "openai.gpt-oss-20b-1:0",
+    "llama": "meta.llama3-1-8b-instruct-v1:0",
+    "qwen": "qwen.qwen3-32b-v1:0",
+    "mistral": "mistral.mistral-large-2407-v1:0",
+}
+REFERENCE = json.loads(Path(__file__).with_name("token_counts.json").read_text("utf-8"))
+# The largest error of a count and of an estimate, as docs/pipelines.md has it.
+COUNT_ERROR = {"claude": 0, "claude-4.7": 0, "gpt-oss": 0, "llama": 0.08, "qwen": 0.1, "mistral": 0.16}
+ESTIMATE_ERROR = 0.45
+CASES = [(family, sample) for family in MODELS for sample in REFERENCE["samples"]]
+
+
+def test_the_reference_names_its_origin() -> None:
+    assert REFERENCE["origin"] == "ctok 1.3.0, quicktok-v1 0.4.0, mistral-common 1.13.1"
+    assert len(REFERENCE["samples"]) == 9
+
+
+@pytest.mark.parametrize(("family", "sample"), CASES, ids=[f"{f}-{s['kind']}" for f, s in CASES])
+def test_counts_are_as_near_as_documented(family: str, sample: dict[str, object]) -> None:
+    text, counts = sample["text"], sample["counts"]
+    assert isinstance(text, str)
+    assert isinstance(counts, dict)
+    true = counts[family]
+    assert abs(tokens.count_tokens(text, MODELS[family]) / true - 1) <= COUNT_ERROR[family]
+    assert abs(tokens.estimate_tokens(text, MODELS[family]) / true - 1) <= ESTIMATE_ERROR
+
+
+def test_without_a_tokenizer_tokens_are_weighed() -> None:
+    # Nova: 0.25 per character of ASCII, 1.56 per character of three bytes, rounded up.
+    assert tokens.count_tokens("", NOVA) == 0
+    assert tokens.count_tokens("a", NOVA) == 1
+    assert tokens.count_tokens("a" * 400, NOVA) == 100
+    assert tokens.count_tokens("日本", NOVA) == 4  # 3.12
+    assert tokens.count_tokens("ab日", NOVA) == 3  # 2 * 0.25 + 1.56 = 2.06
+    assert tokens.count_tokens("é👩", NOVA) == 4  # 1.04 + 2.08 = 3.12
+
+
+def test_characters_are_counted_by_class() -> None:
+    found = tokens.profile("ab C1\n.éあ。日한ก👩\ud800")
+    assert found == tokens.Profile(
+        low=3, upper=1, digit=1, line=1, mark=1, two=1, kana=2, han=1, hangul=2, three=1, four=1
+    )
+
+
+@given(st.text(), st.text())
+def test_profiles_add_up(one: str, two: str) -> None:
+    added = tuple(a + b for a, b in zip(tokens.profile(one), tokens.profile(two), strict=True))
+    assert tokens.profile(one + two) == added
+    assert sum(tokens.profile(one)) == len(one)
+
+
+@given(st.text(max_size=200), st.sampled_from([*MODELS.values(), NOVA, "unknown.model"]))
+def test_any_text_can_be_counted(text: str, model: str) -> None:
+    assert (tokens.count_tokens(text, model) > 0) == bool(text)
+    assert (tokens.estimate_tokens(text, model) > 0) == bool(text)
+
+
+@pytest.mark.parametrize("tokenizer", ["claude-3", "claude-4.8", "o200k"])
+@pytest.mark.parametrize("sign", [" ", "\n", "x", "。", "\u0301", "\ud800"])
+def test_a_long_run_is_counted_in_parts(tokenizer: str, sign: str) -> None:
+    part = tokenizers.count(sign * tokenizers.MOST_CHARACTERS, tokenizer)
+    assert 0 < part <= tokenizers.MOST_CHARACTERS * 3
+    assert tokenizers.count(sign * tokenizers.MOST_CHARACTERS * 2, tokenizer) == 2 * part
