@@ -64,9 +64,7 @@ def test_nothing_compressed_is_refused() -> None:
     assert refusal(gzip.compress(b""), "a.txt.gz")[0] is Code.UPLOAD_EMPTY
 
 
-@pytest.mark.parametrize(
-    "name", ["a.txt.gz", "a.csv.gz", "a.json.gz", "a.html.gz", "a.md.gz", "a.parquet.gz"]
-)
+@pytest.mark.parametrize("name", ["a.txt.gz", "a.csv.gz", "a.html.gz", "a.md.gz"])
 def test_a_bomb_is_refused_after_bounded_work(name: str) -> None:
     zeros = gzip.compress(b"0" * 20_000_000)
     stream = Repeating(b"", zeros, 1_000)  # would unpack to 20 GB

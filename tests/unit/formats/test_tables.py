@@ -169,6 +169,7 @@ def test_a_bad_line_is_named(data: bytes, name: str, message: str) -> None:
         (b'[{"a": 1}', Code.FILE_DAMAGED, "The JSON breaks off"),
         (b'[{"a": 1},', Code.FILE_DAMAGED, "The JSON breaks off"),
         (b'{"a" 1}', Code.FILE_DAMAGED, "The JSON is damaged after 2 keys"),
+        (b"{} 00", Code.FILE_DAMAGED, "The JSON is damaged after 3 keys"),
         (b"[]", Code.TEXT_MISSING, "The file has no rows"),
         (b" \n", Code.TEXT_MISSING, "The file holds no JSON"),
         (b'[{"a":' * 50_000, Code.FILE_TOO_COMPLEX, "The JSON is nested more than 200 levels deep"),

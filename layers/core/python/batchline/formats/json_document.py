@@ -74,6 +74,8 @@ def _events(stream: BinaryIO) -> Iterator[Event]:
                     )
             elif kind in _CLOSE:
                 depth -= 1
+            elif not depth and values > 1:  # only objects and arrays follow each other
+                raise _damaged(values)
             yield kind, value
     except ijson.JSONError as error:
         # The parser's own message shows the text, which belongs in no log.
@@ -82,10 +84,17 @@ def _events(stream: BinaryIO) -> Iterator[Event]:
                 Code.TEXT_MISSING, "The file holds no JSON, only space. Upload it with its content."
             ) from error
         if "premature EOF" in str(error):
-            what = "breaks off: its end is missing. Upload the whole file"
-        else:
-            what = f"is damaged after {values:,} keys, values and brackets. Correct it and upload it again"
-        raise Refused(Code.FILE_DAMAGED, f"The JSON {what}.") from error
+            raise Refused(
+                Code.FILE_DAMAGED, "The JSON breaks off: its end is missing. Upload the whole file."
+            ) from error
+        raise _damaged(values) from error
+
+
+def _damaged(values: int) -> Refused:
+    return Refused(
+        Code.FILE_DAMAGED,
+        f"The JSON is damaged after {values:,} keys, values and brackets. Correct it and upload it again.",
+    )
 
 
 def _rows(events: Iterator[Event]) -> Iterator[dict[str, Any]]:
