@@ -79,12 +79,13 @@ class Canceller:
         if row["status"] != DocumentStatus.HELD or row["records"]:
             return False
         at = timestamp(self.clock())
-        done = self.documents.cancel(
-            row["document_id"], row["pipeline"], finished_at=at, failure=BEFORE_ITS_RECORDS
-        ).done
-        if done:
-            self.documents_queue.ring({"document_id": row["document_id"]})
-        return done
+        document_id = row["document_id"]
+        ended = self.documents.cancel(
+            document_id, row["pipeline"], finished_at=at, failure=BEFORE_ITS_RECORDS
+        )
+        if ended.done:
+            self.documents_queue.ring({"document_id": document_id})
+        return ended.done
 
     def _stop(self, meant: Callable[[Row], bool]) -> int:
         """Stop the jobs in which nothing else is, and have pack look at what is pending."""
@@ -97,7 +98,7 @@ class Canceller:
             yield from self.jobs.get_many(self.jobs.with_status(status))
 
     def _is_of(self, job: Row, document_ids: set[str]) -> bool:
-        return audit.touched(self.work.get_plan(job["job_id"])) <= document_ids
+        return audit.touched(self.work.plan(job["job_id"])).issubset(document_ids)
 
     def _ring(self, row: Row) -> None:
         queue = self.jobs_queue if row["engine"] == Engine.BATCH else self.on_demand_queue

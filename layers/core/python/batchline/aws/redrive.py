@@ -32,9 +32,8 @@ def dead_letters(queues: dict[str, Queue]) -> Iterator[DeadLetters]:
 
 def _waiting(client: "SQSClient", arn: str) -> int:
     url = client.get_queue_url(QueueName=arn.rsplit(":", 1)[-1])["QueueUrl"]
-    name = "ApproximateNumberOfMessages"
     found = client.get_queue_attributes(QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"])
-    return int(found["Attributes"][name])
+    return int(found["Attributes"]["ApproximateNumberOfMessages"])
 
 
 def redrive(queue: Queue, letters: DeadLetters) -> None:
