@@ -111,7 +111,7 @@ class Account(Frozen):
             raise _unusable(error) from error
         for name, quotas in found.models.items():
             try:
-                Limits(**_quotas(name.removeprefix(CROSS_REGION).removeprefix(GLOBAL)) | dict(quotas))
+                Limits(**default_limits(name).model_dump() | dict(quotas))
             except ValidationError as error:
                 raise _unusable(error, "models", name) from error
         return found
@@ -174,6 +174,11 @@ def limits(model_id: str) -> Limits:
     own = _account[0].models
     changed = dict(own.get(base, {})) | dict(own.get(_scope(model_id) + base, {}))
     return Limits(**_quotas(base) | changed)
+
+
+def default_limits(name: str) -> Limits:
+    """Look up what the data file says of a model, whatever its account says; the name may have a scope."""
+    return Limits(**_quotas(name.removeprefix(CROSS_REGION).removeprefix(GLOBAL)))
 
 
 def _scope(model_id: str) -> str:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_events import EventBridgeClient
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_service_quotas import ServiceQuotasClient
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sts import STSClient
 
@@ -68,3 +69,8 @@ def sts() -> "STSClient":
 @cache
 def cloudformation() -> "CloudFormationClient":
     return boto3.client("cloudformation", config=ATTENDED)
+
+
+@cache
+def service_quotas() -> "ServiceQuotasClient":
+    return boto3.client("service-quotas", config=ATTENDED)

@@ -21,6 +21,8 @@ from batchline.cli import (
     demo,
     failed,
     jobs,
+    limits,
+    models,
     pipelines,
     redrive,
     results,
@@ -134,6 +136,8 @@ app.command()(redrive.redrive)
 app.command()(audit.audit)
 app.command(name="pipelines")(pipelines.listed)
 app.add_typer(pipelines.app, name="pipeline")
+app.command()(models.models)
+app.add_typer(limits.app, name="limits")
 
 
 @app.command(

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 import typer
 from rich.text import Text
 
-from batchline import chunk, clock, ids, pipelines
+from batchline import catalog, chunk, clock, ids, pipelines
 from batchline.aws.chunk import NO_VERSION
 from batchline.aws.stack import Stack
 from batchline.cli import tables
@@ -174,10 +174,14 @@ def put(
 def read(file: Path, *, tell: Callable[[str], None]) -> Pipeline:
     """Parse a pipeline file, or say what is wrong with it and end with exit code 1."""
     try:
-        return pipelines.parse(file.read_bytes())
+        found = pipelines.parse(file.read_bytes())
     except Refused as refusal:
         tell(f"{file}: {refusal.message}")
         fail()
+    for model in found.models:
+        for note in catalog.notes(model, clock.now().date()):
+            tell(f"Note: {note}")
+    return found
 
 
 def publish(run: Session, name: str, file: Path, pipeline: Pipeline, *, seconds: float) -> str | None:
