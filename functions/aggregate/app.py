@@ -10,6 +10,7 @@ from aws_lambda_powertools.utilities.batch.types import PartialItemFailureRespon
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from batchline import clock, settings
+from batchline.aws import account
 from batchline.aws.aggregate import Aggregator
 
 logger = Logger()
@@ -20,7 +21,9 @@ processor = BatchProcessor(EventType.SQS)
 
 @cache
 def aggregator() -> Aggregator:
-    return Aggregator.connect(settings.Aggregate(), clock.now)
+    env = settings.Aggregate()
+    account.adopt(env.work_bucket)
+    return Aggregator.connect(env, clock.now)
 
 
 def take(record: SQSRecord) -> None:

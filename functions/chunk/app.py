@@ -12,6 +12,7 @@ from aws_lambda_powertools.utilities.batch.types import PartialItemFailureRespon
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from batchline import chunk, clock, settings
+from batchline.aws import account
 from batchline.aws.chunk import Chunker, uploads
 
 logger = Logger()
@@ -25,7 +26,9 @@ RESERVE: Final = timedelta(seconds=60)
 
 @cache
 def chunker() -> Chunker:
-    return Chunker.connect(settings.Chunk(), clock.now)
+    env = settings.Chunk()
+    account.adopt(env.work_bucket)
+    return Chunker.connect(env, clock.now)
 
 
 def take(record: SQSRecord, *, until: datetime) -> None:

@@ -11,6 +11,7 @@ from aws_lambda_powertools.utilities.batch.types import PartialItemFailureRespon
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from batchline import clock, ids, settings
+from batchline.aws import account
 from batchline.aws.close import Closed
 from batchline.aws.collect import Collector
 
@@ -27,6 +28,7 @@ def env() -> settings.Collect:
 
 @cache
 def collector() -> Collector:
+    account.adopt(env().work_bucket)
     return Collector.connect(env(), clock.now)
 
 

@@ -11,6 +11,7 @@ from aws_lambda_powertools.utilities.batch.types import PartialItemFailureRespon
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from batchline import clock, settings
+from batchline.aws import account
 from batchline.aws.invoke import Invoker
 
 logger = Logger()
@@ -21,7 +22,9 @@ processor = BatchProcessor(EventType.SQS)
 
 @cache
 def invoker() -> Invoker:
-    return Invoker.connect(settings.Invoke(), clock.now)
+    env = settings.Invoke()
+    account.adopt(env.work_bucket)
+    return Invoker.connect(env, clock.now)
 
 
 def take(record: SQSRecord, *, context: LambdaContext) -> None:

@@ -9,6 +9,7 @@ from aws_lambda_powertools import Logger, Metrics, Tracer
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from batchline import clock, settings
+from batchline.aws import account
 from batchline.aws.pack import Packer
 
 # What has been begun by then is a claim of a few hundred shards, or a plan that is being written down.
@@ -21,7 +22,9 @@ metrics = Metrics()
 
 @cache
 def packer() -> Packer:
-    return Packer.connect(settings.Pack(), clock.now)
+    env = settings.Pack()
+    account.adopt(env.work_bucket)
+    return Packer.connect(env, clock.now)
 
 
 @logger.inject_lambda_context

@@ -8,6 +8,7 @@ from aws_lambda_powertools import Logger, Metrics, Tracer
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from batchline import clock, settings
+from batchline.aws import account
 from batchline.aws.reconcile import Reconciler
 
 logger = Logger()
@@ -17,7 +18,9 @@ metrics = Metrics()
 
 @cache
 def reconciler() -> Reconciler:
-    return Reconciler.connect(settings.Reconcile(), clock.now)
+    env = settings.Reconcile()
+    account.adopt(env.work_bucket)
+    return Reconciler.connect(env, clock.now)
 
 
 @logger.inject_lambda_context

@@ -10,6 +10,7 @@ from aws_lambda_powertools.utilities.batch.types import PartialItemFailureRespon
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from batchline import clock, settings
+from batchline.aws import account
 from batchline.aws.submit import Submitter
 
 logger = Logger()
@@ -19,7 +20,9 @@ processor = BatchProcessor(EventType.SQS)
 
 @cache
 def submitter() -> Submitter:
-    return Submitter.connect(settings.Submit(), clock.now)
+    env = settings.Submit()
+    account.adopt(env.work_bucket)
+    return Submitter.connect(env, clock.now)
 
 
 def take(record: SQSRecord, *, context: LambdaContext) -> None:

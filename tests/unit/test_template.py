@@ -385,3 +385,60 @@ def test_the_event_of_bedrock_passes_the_rule() -> None:
     prefix = template.environment("Submit")["JOB_PREFIX"]
     assert pattern["detail"]["batchJobName"] == [{"prefix": {"Fn::Join": ["", [prefix, "-"]]}}]
     assert re.fullmatch(r"[0-9a-f]{8}-[0-9a-z]{12}", found["detail"]["batchJobName"])
+
+
+# --- who may use models
+
+USES_MODELS = {
+    # A cross-Region profile needs the profile here and its model in each of its Regions.
+    "arn:${AWS::Partition}:bedrock:*::foundation-model/*",
+    "arn:${AWS::Partition}:bedrock:${AWS::Region}:${AWS::AccountId}:inference-profile/*",
+    "arn:${AWS::Partition}:bedrock:${AWS::Region}:${AWS::AccountId}:application-inference-profile/*",
+    "arn:${AWS::Partition}:bedrock:${AWS::Region}:${AWS::AccountId}:custom-model/*",
+}
+JOBS_ARN = "arn:${AWS::Partition}:bedrock:${AWS::Region}:${AWS::AccountId}:model-invocation-job/*"
+
+
+def allowed(function: str, action: str) -> list[dict[str, Any]]:
+    """The statements of a function's policies that allow an action."""
+    statements = [one for policy in FUNCTIONS[function]["Policies"] for one in policy["Statement"]]
+    return [one for one in statements if action in leaves(one["Action"])]
+
+
+def resources_of(statement: dict[str, Any]) -> set[str]:
+    return {one["Fn::Sub"] for one in statement["Resource"]}
+
+
+def test_single_calls_may_use_every_kind_of_model() -> None:
+    (statement,) = allowed("Invoke", "bedrock:InvokeModel")
+    assert resources_of(statement) == USES_MODELS
+
+
+def test_batch_jobs_may_be_created_for_every_kind_of_model() -> None:
+    (statement,) = allowed("Submit", "bedrock:CreateModelInvocationJob")
+    assert resources_of(statement) == USES_MODELS | {JOBS_ARN}
+
+
+def test_bedrocks_role_may_use_every_kind_of_model() -> None:
+    role = template.resources("AWS::IAM::Role")["BedrockRole"]
+    (policy,) = role["Policies"]
+    (statement,) = [
+        one for one in policy["PolicyDocument"]["Statement"] if one["Action"] == "bedrock:InvokeModel"
+    ]
+    assert resources_of(statement) == USES_MODELS
+    (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
+    assert trust["Principal"] == {"Service": "bedrock.amazonaws.com"}
+    assert trust["Condition"]["ArnLike"] == {"aws:SourceArn": {"Fn::Sub": JOBS_ARN}}
+
+
+def test_only_submit_hands_the_role_on_and_only_to_bedrock() -> None:
+    (statement,) = allowed("Submit", "iam:PassRole")
+    assert statement["Resource"] == {"Fn::GetAtt": ["BedrockRole", "Arn"]}
+    assert statement["Condition"] == {"StringEquals": {"iam:PassedToService": "bedrock.amazonaws.com"}}
+    assert [name for name in FUNCTIONS if allowed(name, "iam:PassRole")] == ["Submit"]
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_every_function_reads_what_is_known_of_the_account(function: str) -> None:
+    resources = [one["Resource"] for one in allowed(function, "s3:GetObject")]
+    assert {"Fn::Sub": "${Work.Arn}/limits.json"} in resources
