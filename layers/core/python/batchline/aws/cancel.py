@@ -106,4 +106,5 @@ class Canceller:
 
 
 def _in_review(row: Row) -> bool:
-    return row["status"] == DocumentStatus.HELD and row["error"]["code"] == Code.REVIEW_NEEDED
+    held = DocumentStatus(row["status"]) is DocumentStatus.HELD
+    return held and Code(row["error"]["code"]) is Code.REVIEW_NEEDED
