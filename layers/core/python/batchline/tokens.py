@@ -55,27 +55,25 @@ def profile(text: str) -> Profile:
     Profiles add up: that of a text is the sum of those of its parts.
     """
     data = text.encode("utf-8", "surrogatepass")
+    wide = b""
+    if not text.isascii():
+        data = data.translate(None, _FOLLOWING)
+        wide = data.translate(None, _ASCII)
     rest = data.translate(None, _LOW)
     low = len(data) - len(rest)
-    data, rest = rest, rest.translate(None, _UPPER)
-    upper = len(data) - len(rest)
-    data, rest = rest, rest.translate(None, _DIGIT)
-    digit = len(data) - len(rest)
-    data, rest = rest, rest.translate(None, _LINE)
-    line = len(data) - len(rest)
-    if text.isascii():
-        return Profile(low, upper, digit, line, len(rest))
-    data, rest = rest, rest.translate(None, _ASCII)
-    mark = len(data) - len(rest)
-    data = rest.translate(None, _FOLLOWING)
-    kana = data.count(_KANA)
-    rest = data.translate(None, _HAN)
-    han = len(data) - len(rest)
-    hangul = len(rest) - len(rest.translate(None, _HANGUL))
-    two = len(rest) - len(rest.translate(None, _TWO))
+    upper = len(rest) - len(rest := rest.translate(None, _UPPER))
+    digit = len(rest) - len(rest := rest.translate(None, _DIGIT))
+    line = len(rest) - len(rest.translate(None, _LINE))
+    mark = len(rest) - line - len(wide)
+    if not wide:
+        return Profile(low, upper, digit, line, mark)
+    kana = wide.count(_KANA)
+    rest = wide.translate(None, _KANA)
+    han = len(rest) - len(rest := rest.translate(None, _HAN))
+    hangul = len(rest) - len(rest := rest.translate(None, _HANGUL))
+    two = len(rest) - len(rest := rest.translate(None, _TWO))
     four = len(rest) - len(rest.translate(None, _FOUR))
-    three = len(rest) - kana - hangul - two - four
-    return Profile(low, upper, digit, line, mark, two, kana, han, hangul, three, four)
+    return Profile(low, upper, digit, line, mark, two, kana, han, hangul, len(rest) - four, four)
 
 
 class Family(Frozen):

@@ -1,0 +1,249 @@
+"""Measures the chunk path against the straightforward one: CPU time and peak memory per format and language.
+
+`python bench/chunking.py [--kinds txt pdf] [--megabytes 8] [--large-megabytes 1000] [--large-seconds 120]`
+
+The chunk path: formats.read, units.cut, prompts, records, lines; from a file to a file. The straightforward
+one (bench/straightforward.py) runs in an environment of its own, .local/bench. Each run is a process; starting
+it, importing what every format needs and loading tokenizers is not counted, loading parsers is. The
+inputs are made of this repository's own English and Japanese text, always the same.
+"""
+
+import argparse
+import csv
+import html
+import io
+import json
+import random
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+HOME = ROOT / ".local/bench"
+NOVA = "us.amazon.nova-lite-v1:0"
+CLAUDE = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
+KINDS = ("txt", "md", "jsonl", "csv", "html", "docx", "pdf")
+MAX_TOKENS = 1_000
+
+
+def sentences(language: str) -> list[str]:
+    if language == "ja":
+        gold = (ROOT / "tests/unit/sentences.txt").read_text("utf-8").split("## ")
+        part = next(one for one in gold if one.startswith("ja\n"))
+        return [line.replace("¦", "") for line in part.splitlines()[1:]]
+    prose = "\n".join(path.read_text("utf-8") for path in sorted((ROOT / "docs").glob("*.md")))
+    paragraphs = (one.replace("\n", " ") for one in prose.split("\n\n") if one[:1].isupper())
+    return [f"{one.rstrip('.')}." for one in " ".join(paragraphs).split(". ") if "|" not in one]
+
+
+def paragraphs(language: str, size: int) -> Iterator[str]:
+    """Yield paragraphs of about so many bytes in all; every tenth begins a section."""
+    pick = random.Random(language)
+    pool = sentences(language)
+    joint = "" if language == "ja" else " "
+    done = 0
+    while done < size:
+        text = joint.join(pick.choices(pool, k=pick.randint(3, 12)))
+        done += len(text.encode()) + 2
+        yield text
+
+
+def write_text(path: Path, language: str, size: int) -> None:
+    path.write_text("\n\n".join(paragraphs(language, size)), "utf-8")
+
+
+def write_markdown(path: Path, language: str, size: int) -> None:
+    with path.open("w", encoding="utf-8") as out:
+        for number, text in enumerate(paragraphs(language, size)):
+            if number % 10 == 0:
+                out.write(f"## Section {number}\n\n")
+            out.write(f"- {text}\n" if number % 4 == 3 else f"{text}\n\n")
+
+
+def rows(language: str, size: int) -> Iterator[dict[str, Any]]:
+    for number, text in enumerate(paragraphs(language, size)):
+        yield {"id": number, "city": "Osaka", "price": number * 1.25, "note": text}
+
+
+def write_json_lines(path: Path, language: str, size: int) -> None:
+    with path.open("w", encoding="utf-8") as out:
+        out.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows(language, size))
+
+
+def write_csv(path: Path, language: str, size: int) -> None:
+    with path.open("w", encoding="utf-8", newline="") as out:
+        writer = csv.DictWriter(out, ["id", "city", "price", "note"])
+        writer.writeheader()
+        writer.writerows(rows(language, size))
+
+
+def write_html(path: Path, language: str, size: int) -> None:
+    with path.open("w", encoding="utf-8") as out:
+        out.write("<!doctype html><html><head><title>Bench</title><style>p{margin:0}</style></head><body>")
+        for number, text in enumerate(paragraphs(language, size)):
+            if number % 10 == 0:
+                out.write(f"<h2>Section {number}</h2>\n")
+            out.write(f'<p class="text">{html.escape(text)} <a href="/{number}">more <b>here</b></a></p>\n')
+        out.write("</body></html>")
+
+
+def write_docx(path: Path, language: str, size: int) -> None:
+    from docx import Document
+
+    document = Document()
+    for number, text in enumerate(paragraphs(language, size)):
+        if number % 10 == 0:
+            document.add_heading(f"Section {number}", 1)
+        document.add_paragraph(text)
+    document.save(str(path))
+
+
+def write_pdf(path: Path, language: str, size: int) -> None:
+    from reportlab.lib.styles import getSampleStyleSheet
+    from reportlab.pdfbase import pdfmetrics
+    from reportlab.pdfbase.cidfonts import UnicodeCIDFont
+    from reportlab.platypus import Paragraph, SimpleDocTemplate, Spacer
+
+    style = getSampleStyleSheet()["Normal"]
+    if language == "ja":
+        pdfmetrics.registerFont(UnicodeCIDFont("HeiseiMin-W3"))
+        style.fontName, style.wordWrap = "HeiseiMin-W3", "CJK"
+    story: list[Any] = []
+    for text in paragraphs(language, size):
+        story += [Paragraph(html.escape(text), style), Spacer(1, 6)]
+    SimpleDocTemplate(str(path), invariant=True).build(story)
+
+
+# How to write a format, and how many bytes of text for each megabyte that is asked for.
+WRITERS: dict[str, tuple[Callable[[Path, str, int], None], float]] = {
+    "txt": (write_text, 1),
+    "md": (write_markdown, 1),
+    "jsonl": (write_json_lines, 1),
+    "csv": (write_csv, 1),
+    "html": (write_html, 0.5),
+    "docx": (write_docx, 0.25),
+    "pdf": (write_pdf, 0.1),
+}
+
+
+class Repeated(io.RawIOBase):
+    """A file of so many bytes: a block again and again, until a time has passed."""
+
+    def __init__(self, block: bytes, size: int, seconds: float) -> None:
+        self._block, self._size, self._deadline = block, size, time.monotonic() + seconds
+        self.done = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        at = self.done % len(self._block)
+        if at == 0 and (self.done >= self._size or time.monotonic() > self._deadline):
+            return 0
+        part = self._block[at : at + len(buffer)]
+        buffer[: len(part)] = part
+        self.done += len(part)
+        return len(part)
+
+
+def own(kind: str, path: Path, model: str, size: int, seconds: float) -> None:
+    """Run the chunk path in this process and print what it took; `size`: repeat the file up to it."""
+    from batchline import formats, tokens, units
+    from batchline.pipelines import Pipeline
+
+    by_row = kind in {"jsonl", "csv"}
+    pipeline = Pipeline.model_validate(
+        {
+            "model": model,
+            "prompt": "Summarize this part of {{ document.name }}:\n{{ text }}",
+            "chunk": {"by": "row"} if by_row else {"max_tokens": MAX_TOKENS},
+            "inference": {"max_tokens": 512},
+        }
+    )
+    if not by_row:
+        if tokens.counter(model).family.tokenizer:
+            tokens.counter(model).near("warm")
+        tokens.count_tokens("warm", model)
+    repeated = Repeated(path.read_bytes(), size, seconds) if size else None
+    start = time.process_time()
+    number = 0
+    with path.open("rb") as file, path.with_suffix(".out").open("wb") as out:
+        stream = io.BufferedReader(repeated, 1 << 20) if repeated else file
+        content = formats.read(stream, path.name, size=size or path.stat().st_size, rows=by_row)
+        for unit in units.cut(content, pipeline):
+            for record in units.records(unit, number, pipeline, {"name": path.name}):
+                out.write(record.line(f"R{number:010d}"))
+                number += 1
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    taken = time.process_time() - start + children.ru_utime + children.ru_stime
+    memory = max(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, children.ru_maxrss) / 1024
+    result = {"seconds": taken, "megabytes": memory, "records": number}
+    print(json.dumps(result | {"bytes": repeated.done if repeated else path.stat().st_size}))
+
+
+def straightforward() -> Path:
+    """Make the environment of the straightforward pipeline and return its Python."""
+    python = HOME / "straightforward/bin/python"
+    uv = ROOT / ".venv/bin/uv"
+    if not python.exists():
+        subprocess.run([uv, "venv", "-q", "--python", sys.executable, python.parent.parent], check=True)
+    lock = ROOT / "bench/straightforward.txt"
+    subprocess.run([uv, "pip", "sync", "-q", "--require-hashes", "--python", python, lock], check=True)
+    return python
+
+
+def run(*command: object) -> dict[str, float]:
+    done = subprocess.run([str(one) for one in command], check=True, capture_output=True, text=True)
+    result: dict[str, float] = json.loads(done.stdout)
+    return result
+
+
+def compare(kind: str, language: str, size: int, python: Path) -> None:
+    path = HOME / f"{language}.{kind}"
+    write, share = WRITERS[kind]
+    write(path, language, int(size * share))
+    theirs = run(python, ROOT / "bench/straightforward.py", kind, path, path.with_suffix(".naive"))
+    megabytes = path.stat().st_size / 1e6
+    line = f"{kind:6}{language:4}{megabytes:7.1f} MB{megabytes / theirs['seconds']:8.2f} MB/s"
+    line += f"{theirs['megabytes']:6.0f} MB"
+    for model in (NOVA, CLAUDE):
+        ours = run(sys.executable, __file__, "--own", kind, path, model, 0, 0)
+        line += f" |{megabytes / ours['seconds']:8.2f} MB/s"
+        line += f"{theirs['seconds'] / ours['seconds']:6.1f} x{ours['megabytes']:6.0f} MB"
+    print(line, flush=True)
+
+
+def main() -> None:
+    if sys.argv[1:2] == ["--own"]:
+        kind, path, model, size, seconds = sys.argv[2:]
+        own(kind, Path(path), model, int(size), float(seconds))
+        return
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
+    parser.add_argument("--megabytes", type=float, default=8)
+    parser.add_argument("--large-megabytes", type=int, default=1_000)
+    parser.add_argument("--large-seconds", type=int, default=120)
+    options = parser.parse_args()
+    HOME.mkdir(parents=True, exist_ok=True)
+    python = straightforward()
+    print("                       straightforward        | Nova: tokens weighed     | Claude: tokens counted")
+    for kind in options.kinds:
+        for language in ("en", "ja"):
+            compare(kind, language, int(options.megabytes * 1e6), python)
+    for kind in sorted({"txt", "jsonl"} & set(options.kinds)) if options.large_megabytes else ():
+        path = HOME / f"en.{kind}"
+        result = run(
+            sys.executable, __file__, "--own", kind, path, NOVA, options.large_megabytes * 10**6, options.large_seconds
+        )  # fmt: skip
+        read = result["bytes"] / 1e6
+        print(
+            f"{kind:6}{read:,.0f} MB as a stream: {read / result['seconds']:.1f} MB/s, {result['megabytes']:.0f} MB"
+        )
+
+
+if __name__ == "__main__":
+    main()
