@@ -3,9 +3,9 @@ from typing import Any
 import orjson
 import pytest
 from batchline import catalog, reduce
-from batchline.catalog import count_tokens
 from batchline.errors import Code, Refused
 from batchline.pipelines import Pipeline
+from batchline.tokens import count_tokens
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -19,7 +19,7 @@ def test_the_sdk_gets_the_bytes_of_a_picture() -> None:
     picture = {"image": {"format": "png", "source": {"bytes": "iVBORw=="}}}
     body = {"messages": [{"role": "user", "content": [picture, {"text": "What is it?"}]}]}
     client = Client()
-    Runtime(client).converse("m", body, Tier.DEFAULT)  # type: ignore[arg-type]
+    Runtime(client).ask("m", "Converse", body, Tier.DEFAULT)  # type: ignore[arg-type]
     assert client.request["messages"] == [
         {
             "role": "user",
