@@ -3,9 +3,9 @@
 `python bench/chunking.py [--kinds txt pdf] [--megabytes 8] [--large-megabytes 1000] [--large-seconds 120]`
 
 The chunk path: formats.read, units.cut, prompts, records, lines; from a file to a file. The straightforward
-one (bench/straightforward.py) runs in an environment of its own, .local/bench. Each run is a process; starting
-it, importing what every format needs and loading tokenizers is not counted, loading parsers is. The
-inputs are made of this repository's own English and Japanese text, always the same.
+one (bench/straightforward.py) runs in an environment of its own, .local/bench. Each run is a process;
+starting it, importing what every format needs and loading tokenizers is not counted, loading
+parsers is. The inputs are made of this repository's own English and Japanese text, always the same.
 """
 
 import argparse
@@ -61,7 +61,7 @@ def write_markdown(path: Path, language: str, size: int) -> None:
         for number, text in enumerate(paragraphs(language, size)):
             if number % 10 == 0:
                 out.write(f"## Section {number}\n\n")
-            out.write(f"- {text}\n" if number % 4 == 3 else f"{text}\n\n")
+            out.write(f"{text}\n\n" if number % 4 else f"- {text}\n")
 
 
 def rows(language: str, size: int) -> Iterator[dict[str, Any]]:
@@ -236,12 +236,12 @@ def main() -> None:
             compare(kind, language, int(options.megabytes * 1e6), python)
     for kind in sorted({"txt", "jsonl"} & set(options.kinds)) if options.large_megabytes else ():
         path = HOME / f"en.{kind}"
-        result = run(
-            sys.executable, __file__, "--own", kind, path, NOVA, options.large_megabytes * 10**6, options.large_seconds
-        )  # fmt: skip
+        large = (options.large_megabytes * 10**6, options.large_seconds)
+        result = run(sys.executable, __file__, "--own", kind, path, NOVA, *large)
         read = result["bytes"] / 1e6
+        speed = read / result["seconds"]
         print(
-            f"{kind:6}{read:,.0f} MB as a stream: {read / result['seconds']:.1f} MB/s, {result['megabytes']:.0f} MB"
+            f"{kind:6}{read:,.0f} MB as a stream: {speed:.1f} MB/s, {result['megabytes']:.0f} MB", flush=True
         )
 
 

@@ -16,10 +16,10 @@ from typing import Final, Protocol
 from batchline.tokens import Counter, Profile, profile
 
 # Of each document so many characters are counted, and one chunk in so many after them.
-COUNTED_CHARACTERS: Final = 16_000
-COUNTED_EVERY: Final = 128
+COUNTED_CHARACTERS: Final = 12_000
+COUNTED_EVERY: Final = 512
 # What a chunk may have beyond the densest of its kind that was counted; bench/chunking.py measures it.
-MARGIN: Final = 1.08
+MARGIN: Final = 1.1
 # The last counts of each kind; the densest of them is what is reckoned with.
 KEPT: Final = 8
 # The tokens per weight of the densest ordinary text, until some of the document is counted.
@@ -30,9 +30,9 @@ SLACK: Final = 1.04
 # weight, the densest over the sparsest. They may have so much more than the densest, and one in so many is
 # counted all the same.
 KNOWN: Final = 6
-ALIKE: Final = 1.15
-TRUST: Final = 1.05
-CHECKED_EVERY: Final = 8
+ALIKE: Final = 1.08
+TRUST: Final = 1.08
+CHECKED_EVERY: Final = 16
 # Looking for what fits ends this close to the limit.
 CLOSE: Final = 0.003
 # A first chunk that is less full than this is cut again when its rate is known.
@@ -128,7 +128,7 @@ class Gauge:
         found = profile(body)
         weight = self._counter.weight(found)
         kind = _kind(found, body)
-        rates = self._rates.setdefault(kind, deque(maxlen=2 * KNOWN))
+        rates = self._rates.setdefault(kind, deque(maxlen=3 * KNOWN))
         trusted = len(rates) >= KNOWN and max(rates) <= min(rates) * ALIKE
         if trusted and self._seen >= COUNTED_CHARACTERS and self._pieces % CHECKED_EVERY:
             self._rate = max(rates) * TRUST
