@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from mimetypes import guess_type
 from pathlib import PurePosixPath
 from typing import Any, Final
 
@@ -100,6 +101,24 @@ def refuse_size(size: int) -> None:
             Code.UPLOAD_TOO_LARGE,
             f"The file has {size:,} bytes; {MAX_UPLOAD_BYTES:,} are read. Split it into smaller files.",
         )
+
+
+def described(upload: Upload, *, pipeline: str, content_type: str, uploaded_at: str) -> dict[str, Any]:
+    """Say what prompts may know of a document, but for what only S3 knows: its metadata and its tags.
+
+    `content_type` is that of the upload; a document in an archive has its own.
+    """
+    path = upload.member or upload.key
+    return {
+        "name": PurePosixPath(path).name,
+        "key": upload.key,
+        "pipeline": pipeline,
+        "size": upload.size,
+        "content_type": content_type if upload.member is None else guess_type(path)[0] or "",
+        "uploaded_at": uploaded_at,
+        "metadata": {},
+        "tags": {},
+    }
 
 
 def in_turn[M](messages: Iterable[M], *, name: Callable[[M], str], receives: Callable[[M], int]) -> list[M]:

@@ -4,7 +4,7 @@ Models that chat are asked in Converse's words, whichever company made them. Emb
 Converse: each family has a body of its own for InvokeModel.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any, Final
@@ -69,6 +69,28 @@ def instructions(pipeline: Pipeline, model: Model) -> tuple[Block, ...]:
     if pipeline.schema_text and not model.structured_output:
         texts.append(SCHEMA_REQUEST + pipeline.schema_text)
     return tuple({"text": text} for text in texts)
+
+
+def texts(made: Body) -> Iterator[str]:
+    """Yield what a request gives its model to read, the schema of an answer included."""
+    for block in (
+        *made.get("system", ()),
+        *(one for said in made.get("messages", ()) for one in said["content"]),
+    ):
+        if "text" in block:
+            yield block["text"]
+    if "outputConfig" in made:
+        yield made["outputConfig"]["textFormat"]["structure"]["jsonSchema"]["schema"]
+    if "inputText" in made:
+        yield made["inputText"]
+    if "singleEmbeddingParams" in made:
+        yield made["singleEmbeddingParams"]["text"]["value"]
+    yield from made.get("texts", ())
+
+
+def pictures(made: Body) -> int:
+    """Count the pictures in a request."""
+    return sum("image" in block for said in made.get("messages", ()) for block in said["content"])
 
 
 def _titan_text(text: str, dimensions: int | None, model: Model) -> Body:

@@ -6,7 +6,6 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import chain, islice
-from mimetypes import guess_type
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO, Final
 
@@ -135,15 +134,12 @@ class Cutter:
     def _described(self, arrival: Arrival, source: Source, pipeline: Pipeline) -> Mapping[str, Any]:
         """Say what prompts may know of a document."""
         upload = arrival.upload
-        path = upload.member or upload.key
-        kind = source.content_type if upload.member is None else guess_type(path)[0] or ""
-        return {
-            "name": PurePosixPath(path).name,
-            "key": upload.key,
-            "pipeline": arrival.pipeline,
-            "size": upload.size,
-            "content_type": kind,
-            "uploaded_at": source.uploaded_at,
+        return chunk.described(
+            upload,
+            pipeline=arrival.pipeline,
+            content_type=source.content_type,
+            uploaded_at=source.uploaded_at,
+        ) | {
             "metadata": dict(source.metadata),
             "tags": self.inbox.tags(upload) if pipeline.uses_tags else {},
         }

@@ -74,7 +74,7 @@ def plan(paths: Iterable[Path], pipeline: str) -> Iterator[File]:
     if not NAME.fullmatch(pipeline):
         raise Problem(f"{pipeline!r} names no pipeline: up to 64 letters, digits, '-' and '_'.")
     taken: dict[str, Path] = {}
-    for path, name in _files(paths):
+    for path, name in files(paths):
         # One spelling of a name: file systems write the same characters in different ways.
         key = unicodedata.normalize("NFC", f"{INBOX}{pipeline}/{name}")
         if key in taken:
@@ -91,7 +91,8 @@ def plan(paths: Iterable[Path], pipeline: str) -> Iterator[File]:
         raise Problem("There are no files in there.")
 
 
-def _files(paths: Iterable[Path]) -> Iterator[tuple[Path, str]]:
+def files(paths: Iterable[Path]) -> Iterator[tuple[Path, str]]:
+    """Yield files, and those in folders, with their path in the inbox; hidden ones are left out."""
     for path in paths:
         if not path.is_dir():
             yield path, path.name
