@@ -33,8 +33,9 @@ KNOWN: Final = 6
 ALIKE: Final = 1.08
 TRUST: Final = 1.08
 CHECKED_EVERY: Final = 16
-# Looking for what fits ends this close to the limit.
-CLOSE: Final = 0.003
+# Looking for what fits ends this close to the limit; with a limit of few tokens, at the last character.
+CLOSE: Final = 0.01
+FEW_TOKENS: Final = 100
 # A first chunk that is less full than this is cut again when its rate is known.
 FULL: Final = 0.8
 # A jump that misses by so few characters is followed by halving what is left.
@@ -166,7 +167,7 @@ class Gauge:
                 low, low_weight = guess, weight
             else:
                 high = guess
-            if high - low <= 1 or (low and room - low_weight < CLOSE * room):
+            if high - low <= 1 or (low and room - low_weight < CLOSE * (room - FEW_TOKENS)):
                 break
             step = int((room - low_weight) / density)
             if jumps > MOST_JUMPS:
