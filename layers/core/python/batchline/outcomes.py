@@ -91,13 +91,13 @@ class Stretch(NamedTuple):
 class _Keys:
     """The keys of the ranges as a sequence, for bisect."""
 
-    def __init__(self, ranges: bytes) -> None:
+    def __init__(self, ranges: bytearray) -> None:
         self._ranges = ranges
 
     def __len__(self) -> int:
         return len(self._ranges) // _RANGE.size
 
-    def __getitem__(self, index: int) -> bytes:
+    def __getitem__(self, index: int) -> bytearray:
         at = index * _RANGE.size
         return self._ranges[at : at + _ID_LENGTH]
 
@@ -122,7 +122,7 @@ class Expected:
             part = parts.pop(first)
             size = _RANGE.size
             whole += b"".join(sorted(bytes(part[at : at + size]) for at in range(0, len(part), size)))
-        self._ranges = bytes(whole)
+        self._ranges = whole
         self._keys = _Keys(self._ranges)
         counts = (count for _, count, _ in _RANGE.iter_unpack(self._ranges))
         self._starts: array[int] = array("I", accumulate(counts, initial=0))
