@@ -3,7 +3,7 @@
 import io
 import mimetypes
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast, override
@@ -64,6 +64,14 @@ class Inbox:
             timestamp(head["LastModified"]),
             head.get("Metadata", {}),
         )
+
+    def below(self, bucket: str, prefix: str) -> Iterator[Upload]:
+        """Yield the objects whose key begins so, as they are now, by their keys; folders are left out."""
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+        for page in pages:
+            for one in page.get("Contents", ()):
+                if not one["Key"].endswith("/"):
+                    yield Upload(bucket, one["Key"], None, one["Size"], sequencer="")
 
     def tags(self, upload: Upload) -> dict[str, str]:
         """Read the tags of an upload as they are now. Raises Refused(UPLOAD_GONE)."""

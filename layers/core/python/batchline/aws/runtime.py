@@ -1,7 +1,8 @@
 """Bedrock's runtime: single calls, with their errors sorted by what one can do about them."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,6 +15,7 @@ from botocore.exceptions import (
 )
 from botocore.exceptions import ConnectionError as BotoConnectionError
 
+from batchline import catalog
 from batchline.aws.bedrock import sentence
 from batchline.invoke import THROTTLED, UNCONFIRMED
 from batchline.models import Tier
@@ -49,19 +51,25 @@ class Runtime:
 
     def ask(self, model: str, kind: str, body: Mapping[str, Any], tier: Tier) -> dict[str, Any]:
         """Ask the model once, by Converse or InvokeModel, as `kind` says. Raises CallError."""
-        try:
+        with _sorted():
             if kind == CONVERSE:
                 return self._converse(model, body, tier)
             return self._invoke(model, body, tier)
-        except ClientError as error:
-            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", SERVER_ERROR)
-            raise CallError(int(status), sentence(error)) from error
-        except ParamValidationError as error:  # never sent, and never will be
-            raise CallError(400, "the request is not one that Bedrock takes") from error
-        except BotoConnectionError as error:  # never sent
-            raise CallError(503, str(error)) from error
-        except (HTTPClientError, IncompleteReadError) as error:
-            raise CallError(UNCONFIRMED, f"no answer came: {error}") from error
+
+    def count(self, model: str, kind: str, body: Mapping[str, Any]) -> int:
+        """Ask how many tokens a request has, which costs nothing. Raises CallError.
+
+        A schema for the answer has no place in that question, and its tokens are not in the number.
+        """
+        asked: Any = {"invokeModel": {"body": orjson.dumps(body)}}
+        if kind == CONVERSE:
+            messages = [_message(one) for one in body["messages"]]
+            asked = {
+                "converse": {"messages": messages} | {key: body[key] for key in ("system",) if key in body}
+            }
+        with _sorted():
+            # It knows models, not their profiles.
+            return self.client.count_tokens(modelId=catalog.base_id(model), input=asked)["inputTokens"]
 
     def _converse(self, model: str, body: Mapping[str, Any], tier: Tier) -> dict[str, Any]:
         request: Any = {"modelId": model, **body, "messages": [_message(one) for one in body["messages"]]}
@@ -81,6 +89,22 @@ class Runtime:
         if tokens is not None:
             output["usage"] = {"inputTokens": int(tokens), "outputTokens": 0}
         return output
+
+
+@contextmanager
+def _sorted() -> Iterator[None]:
+    """Turn what goes wrong in a call into a CallError."""
+    try:
+        yield
+    except ClientError as error:
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", SERVER_ERROR)
+        raise CallError(int(status), sentence(error)) from error
+    except ParamValidationError as error:  # never sent, and never will be
+        raise CallError(400, "the request is not one that Bedrock takes") from error
+    except BotoConnectionError as error:  # never sent
+        raise CallError(503, str(error)) from error
+    except (HTTPClientError, IncompleteReadError) as error:
+        raise CallError(UNCONFIRMED, f"no answer came: {error}") from error
 
 
 def _message(message: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from batchline.cli import (
     checkout,
     costs,
     demo,
+    estimate,
     failed,
     jobs,
     limits,
@@ -127,6 +128,7 @@ app.command()(status.status)
 app.command()(results.results)
 app.command()(jobs.jobs)
 app.command()(costs.costs)
+app.command(name="estimate")(estimate.command)
 app.command()(failed.failed)
 app.command()(retry.retry)
 app.command()(cancel.cancel)
