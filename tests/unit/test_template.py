@@ -328,6 +328,15 @@ def test_the_layer_is_built_from_the_lock() -> None:
     assert layer["Metadata"]["BuildArchitecture"] == {"Ref": "Architecture"}
 
 
+def test_each_processor_has_a_makefile_of_the_layer() -> None:
+    layer = template.load()["Resources"]["DependenciesLayer"]
+    processors = template.load()["Parameters"]["Architecture"]["AllowedValues"]
+    for processor in processors:
+        folder = layer["Metadata"]["ContextPath"]["Fn::Sub"].replace("${Architecture}", processor)
+        lines = (template.REPOSITORY / folder / "Makefile").read_text().splitlines()
+        assert lines == [f"ARCHITECTURE := {processor}", "include Makefile"]
+
+
 # --- events
 
 
