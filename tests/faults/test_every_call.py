@@ -14,6 +14,8 @@ from tests.integration.calls import Call, Fault
 from tests.integration.fake_bedrock import Say, prompt_of
 from tests.integration.world import World
 
+type Scenario = Callable[[World], None]
+
 READS = ("Get", "Head", "List", "Query", "BatchGet", "Scan")
 # All calls of all scenarios take half an hour; each run takes every 23rd: a prime number meets
 # the calls of a repeating pattern in turn. BATCHLINE_FAULTS_EVERY=1 takes all.
@@ -78,7 +80,7 @@ def changes(call: Call) -> bool:
     return not call.name.partition(".")[2].startswith(READS)
 
 
-def play(make: Make, scenario: Callable[[World], None], fault: Fault | None = None, at: int = 0) -> World:
+def play(make: Make, scenario: Scenario, fault: Fault | None = None, at: int = 0) -> World:
     """Run a scenario to its end, with one fault."""
     world = make()
     begin(world)
@@ -92,7 +94,7 @@ def play(make: Make, scenario: Callable[[World], None], fault: Fault | None = No
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda one: one.__name__)
-def test_any_call_may_go_wrong(make: Make, scenario: Callable[[World], None]) -> None:
+def test_any_call_may_go_wrong(make: Make, scenario: Scenario) -> None:
     whole = play(make, scenario)
     audit.check_end(whole)
     assert not whole.errors
@@ -109,9 +111,7 @@ def test_any_call_may_go_wrong(make: Make, scenario: Callable[[World], None]) ->
     assert not broken, f"{len(broken)} broken\n" + "\n".join(broken)
 
 
-def strike(
-    make: Make, scenario: Callable[[World], None], fault: Fault, at: int, expected: dict[str, Any]
-) -> None:
+def strike(make: Make, scenario: Scenario, fault: Fault, at: int, expected: dict[str, Any]) -> None:
     world = play(make, scenario, fault, at)
     assert world.calls.struck, "the fault did not happen"
     # Calls to a model that were under way when invoke was cut off may be paid for twice.
