@@ -9,7 +9,7 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from batchline import aggregate, ids, pipelines, prices, reduce, settings
-from batchline.aggregate import Ending, Settled, Shape, Tally
+from batchline.aggregate import Ending, Settled, Tally
 from batchline.aws import answers, clients, dynamo
 from batchline.aws.control import Control
 from batchline.aws.documents import Documents, settled
@@ -28,7 +28,9 @@ from batchline.structured import storable
 if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient
 
-INLINE_BYTES: Final = 4_096
+UNIT_BYTES: Final = 1_024  # that one write unit takes
+# What the end of a document adds to its row beside the result: times, codes, an error.
+END_BYTES: Final = 64
 # So many answers are held in memory; more are read again where they are needed again.
 ANSWERS_HELD: Final = 1_000
 SOURCE: Final = "batchline"
@@ -243,7 +245,9 @@ class Aggregator:
             result = [aggregate.dumps({"table": attributes["table_key"]})]
         elif count:
             result = aggregate.written(parts(), shape)
-            if (value := _inline(parts, shape, count)) is not None:
+            if count <= ANSWERS_HELD and _is_free(
+                value := aggregate.together(parts(), shape), row | attributes
+            ):
                 attributes["result"] = value
         head = {
             "document_id": document_id,
@@ -304,13 +308,12 @@ def _estimate(shard: Shard) -> Decimal:
     return prices.price(shard.model, Engine.BATCH).cost(usage)
 
 
-def _inline(parts: Callable[[], Iterator[Any]], shape: Shape, count: int) -> Any:
-    """Put a result together for the row. None: there is no room for it there."""
-    if count > ANSWERS_HELD:
-        return None
-    value = aggregate.together(parts(), shape)
-    fits = len(aggregate.dumps(value).encode("utf-8", "surrogatepass")) <= INLINE_BYTES
-    return value if fits and storable(value) else None
+def _is_free(value: Any, row: Row) -> bool:
+    """Tell whether a result may stand in its document's row: where that takes no further write unit."""
+    if value is None or not storable(value):
+        return False
+    bare = dynamo.size(row) + END_BYTES
+    return dynamo.size({"result": value}) <= -bare % UNIT_BYTES
 
 
 def _file(head: Row, result: Iterable[str], found: Iterable[Settled]) -> Iterator[str]:

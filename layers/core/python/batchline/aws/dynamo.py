@@ -58,6 +58,34 @@ def to_item(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: _serialize(value) for name, value in row.items() if value is not None and value != set()}
 
 
+def size(row: Mapping[str, Any]) -> int:
+    """Count the bytes of an item as DynamoDB does; a write unit takes 1,024 of them.
+
+    https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html
+    """
+    return _size_of_map(to_item(row))
+
+
+def _size_of_map(item: Mapping[str, Any]) -> int:
+    return sum(len(name.encode()) + _size(value) for name, value in item.items())
+
+
+def _size(value: Mapping[str, Any]) -> int:
+    ((kind, inner),) = value.items()
+    match kind:
+        case "S":
+            return len(inner.encode())
+        case "N":
+            return (len(inner) + 1) // 2 + 2  # two digits a byte, the sign and the exponent
+        case "SS":
+            return sum(len(one.encode()) for one in inner)
+        case "L":
+            return 3 + sum(1 + _size(one) for one in inner)
+        case "M":
+            return 3 + len(inner) + _size_of_map(inner)
+    return 1
+
+
 def from_item(item: Mapping[str, Any]) -> Row:
     """Read a row from DynamoDB's notation; whole numbers become int."""
     return {name: _plain(_deserialize(value)) for name, value in item.items()}

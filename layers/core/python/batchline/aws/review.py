@@ -6,10 +6,10 @@ from datetime import datetime
 from typing import Any
 
 from batchline import aggregate, review
-from batchline.aws.aggregate import INLINE_BYTES
 from batchline.aws.documents import Documents
 from batchline.aws.dynamo import Row
 from batchline.aws.objects import Work
+from batchline.aws.output import INLINE_BYTES
 from batchline.aws.pipelines import Pipelines
 from batchline.aws.queues import Queue
 from batchline.errors import BatchlineError
