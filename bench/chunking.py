@@ -154,6 +154,7 @@ def own(kind: str, path: Path, model: str, size: int, seconds: float) -> None:
     """Run the chunk path in this process and print what it took; `size`: repeat the file up to it."""
     from batchline import formats, tokens, units
     from batchline.pipelines import Pipeline
+    from batchline.records import Form
 
     by_row = kind in {"jsonl", "csv"}
     pipeline = Pipeline.model_validate(
@@ -170,12 +171,13 @@ def own(kind: str, path: Path, model: str, size: int, seconds: float) -> None:
         tokens.count_tokens("warm", model)
     repeated = Repeated(path.read_bytes(), size, seconds) if size else None
     start = time.process_time()
+    form = Form.of(pipeline)
     number = 0
     with path.open("rb") as file, path.with_suffix(".out").open("wb") as out:
         stream = io.BufferedReader(repeated, 1 << 20) if repeated else file
         content = formats.read(stream, path.name, size=size or path.stat().st_size, rows=by_row)
         for unit in units.cut(content, pipeline):
-            for record in units.records(unit, number, pipeline, {"name": path.name}):
+            for record in units.records(unit, number, form, {"name": path.name}):
                 out.write(record.line(f"R{number:010d}"))
                 number += 1
     children = resource.getrusage(resource.RUSAGE_CHILDREN)

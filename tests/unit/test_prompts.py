@@ -1,9 +1,12 @@
 import resource
 import signal
+from typing import Any
 
 import pytest
 from batchline import prompts
 from batchline.pipelines import TEMPLATES
+from hypothesis import given
+from hypothesis import strategies as st
 
 BOMBS = {
     "loops": "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
@@ -56,3 +59,47 @@ def test_what_the_process_has_taken_since_does_not_count(monkeypatch: pytest.Mon
     taken = bytearray(100 << 20)
     assert prompts.render(template, {"text": "a"}) == "30000000"
     assert len(taken) == 100 << 20
+
+
+PLAIN = (
+    "Sum up: {{ text }}",
+    "{{ document.name }}: {{text}}\n\n{{ row.price }}\n",
+    "{{ chunk.headings }}, page {{ chunk.page }} {# a note #}{% raw %}{{ text }}{% endraw %}",
+    "{{ row.items }}{{ row.missing }}",
+    "{{ text }}{{ other }}",
+    "no value at all",
+)
+VALUES = st.one_of(st.text(), st.integers(), st.floats(), st.booleans(), st.none(), st.lists(st.text()))
+VARIABLES = st.fixed_dictionaries(
+    {
+        "text": st.text(),
+        "document": st.fixed_dictionaries({"name": st.text()}),
+        "row": st.dictionaries(st.sampled_from(["price", "items", "keys"]), VALUES),
+        "chunk": st.fixed_dictionaries({"page": VALUES, "headings": VALUES}),
+    }
+)
+
+
+@pytest.mark.parametrize("source", PLAIN)
+@given(variables=VARIABLES)
+def test_a_plain_template_is_filled_as_jinja_fills_it(source: str, variables: dict[str, Any]) -> None:
+    plain = prompts.Plain.of(TEMPLATES.parse(source))
+    assert plain is not None
+    filled = plain.fill(variables)
+    if filled is not None:
+        assert filled == prompts.render(TEMPLATES.from_string(source), variables)
+
+
+def test_a_plain_template_is_filled_without_jinja() -> None:
+    plain = prompts.Plain.of(TEMPLATES.parse("{{ document.name }}, {{ chunk.index }}: {{ text }}"))
+    assert plain is not None
+    assert plain.fill({"document": {"name": "a.txt"}, "chunk": {"index": 2}, "text": "本"}) == "a.txt, 2: 本"
+    assert plain.fill({"document": {"name": "a.txt"}, "chunk": {"index": 2}}) is None
+    assert plain.fill({"document": {}, "chunk": {"index": 2}, "text": "本"}) is None
+
+
+@pytest.mark.parametrize(
+    "source", ["{{ text|upper }}", "{% if text %}{{ text }}{% endif %}", "{{ row['a b'] }}"]
+)
+def test_a_template_that_does_more_is_not_plain(source: str) -> None:
+    assert prompts.Plain.of(TEMPLATES.parse(source)) is None

@@ -12,7 +12,7 @@ from batchline.errors import Code, Refused
 from batchline.ids import MAP, MAX_RECORDS, RecordId, document_id
 from batchline.models import Range
 from batchline.pipelines import NAME, Pipeline
-from batchline.records import Record
+from batchline.records import Form, Record
 from batchline.units import Unit
 
 INBOX: Final = "inbox/"
@@ -194,10 +194,11 @@ def parts(
     The units of a document are the same ones on every run, so those that are done are passed over. A run
     makes the records of at least one unit. Raises Refused, and OutOfTime after the last part for now.
     """
+    form = Form.of(pipeline)
     batch: list[Record] = []
     size, index, read = 0, done.records, done.units
     for unit in _rest(found, done.units, out_of_time):
-        made = list(units.records(unit, index, pipeline, document))
+        made = units.records(unit, index, form, document)
         added = sum(len(one.model_input) for one in made)
         if batch and (len(batch) + len(made) > SHARD_RECORDS or size + added > SHARD_BYTES):
             yield Part(document_id, tuple(batch), read)

@@ -2,17 +2,19 @@
 
 import base64
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Self
+from uuid import uuid4
 
 import orjson
 
 from batchline import catalog, dialects, prompts
+from batchline.catalog import Model
 from batchline.errors import Code, Refused
 from batchline.formats.content import Image
-from batchline.pipelines import Pipeline
-from batchline.tokens import estimate_tokens
+from batchline.pipelines import TEMPLATES, Pipeline
+from batchline.tokens import Counter, counter, rounded
 
 # Tokens that a chat format adds around system text and message; measured 6 to 7 for Claude.
 FRAME_TOKENS: Final = 12
@@ -34,42 +36,77 @@ class Record:
         return b'{"recordId":"%b","modelInput":%b}\n' % (record_id.encode(), self.model_input)
 
 
-def record(
-    pipeline: Pipeline, index: int, variables: Mapping[str, Any], *, image: Image | None = None
-) -> Record:
-    """Render the prompt for one chunk, or for a picture, which stands before it.
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What the requests of a pipeline have in common: everything but the prompt and a picture."""
 
-    Raises Refused with PROMPT_FAILED, MODEL_CANNOT_SEE, or with PROMPT_TOO_LONG and the numbers.
-    """
-    if image and not catalog.model(pipeline.model).vision:
-        raise Refused(
-            Code.MODEL_CANNOT_SEE,
-            f"The file holds pictures, and {pipeline.model} reads text only. Name a model that sees in the "
-            "pipeline, or upload the text.",
-        )
-    try:
-        prompt = prompts.render(pipeline.template, variables)
-        prompt.encode()
-    except prompts.ERRORS as error:
-        raise Refused(
-            Code.PROMPT_FAILED,
-            f"The prompt cannot be rendered for record {index}: {_said(error)}. Correct the pipeline's "
-            "prompt or the document.",
-        ) from error
-    model = catalog.model(pipeline.model)
-    content = [*([_picture(image)] if image else []), {"text": prompt}]
-    body = dialects.body(pipeline, content, pipeline.model, max_tokens=pipeline.inference.max_tokens)
-    asked = "".join(part.get("text", "") for part in (*dialects.instructions(pipeline, model), *content))
-    if model.structured_output:
-        asked += pipeline.schema_text or ""
-    tokens = estimate_tokens(asked, pipeline.model) + FRAME_TOKENS + (IMAGE_TOKENS if image else 0)
-    if tokens + pipeline.answer_tokens > model.context:
-        raise Refused(
-            Code.PROMPT_TOO_LONG,
-            f"Record {index} has about {tokens} tokens and may answer {pipeline.answer_tokens}; "
-            f"{pipeline.model} takes {model.context} in all. Lower chunk.max_tokens in the pipeline.",
-        )
-    return Record(index, orjson.dumps(body), tokens)
+    pipeline: Pipeline
+    model: Model
+    counter: Counter
+    plain: prompts.Plain | None
+    before: bytes  # the body around the prompt, which stands in it as a JSON string
+    after: bytes
+    told: float  # estimated tokens of what is said beside the prompt
+
+    @classmethod
+    def of(cls, pipeline: Pipeline) -> Self:
+        model, counted = catalog.model(pipeline.model), counter(pipeline.model)
+        place = uuid4().hex  # stands nowhere else
+        before, after = orjson.dumps(_body(pipeline, [{"text": place}])).split(f'"{place}"'.encode())
+        told = "".join(part["text"] for part in dialects.instructions(pipeline, model))
+        if model.structured_output:
+            told += pipeline.schema_text or ""
+        plain = prompts.Plain.of(TEMPLATES.parse(pipeline.prompt))
+        return cls(pipeline, model, counted, plain, before, after, counted.weigh(told))
+
+    def record(self, index: int, variables: Mapping[str, Any], *, image: Image | None = None) -> Record:
+        """Render the prompt for one chunk, or for a picture, which stands before it.
+
+        Raises Refused with PROMPT_FAILED, MODEL_CANNOT_SEE, or with PROMPT_TOO_LONG and the numbers.
+        """
+        if image and not self.model.vision:
+            raise Refused(
+                Code.MODEL_CANNOT_SEE,
+                f"The file holds pictures, and {self.pipeline.model} reads text only. Name a model that sees "
+                "in the pipeline, or upload the text.",
+            )
+        prompt, written = self._prompt(index, variables)
+        said = self.told + self.counter.weigh(prompt)
+        tokens = (rounded(said) if said else 0) + FRAME_TOKENS + (IMAGE_TOKENS if image else 0)
+        if tokens + self.pipeline.answer_tokens > self.model.context:
+            raise Refused(
+                Code.PROMPT_TOO_LONG,
+                f"Record {index} has about {tokens} tokens and may answer {self.pipeline.answer_tokens}; "
+                f"{self.pipeline.model} takes {self.model.context} in all. Lower chunk.max_tokens in the "
+                "pipeline.",
+            )
+        if image:
+            body = orjson.dumps(_body(self.pipeline, [_picture(image), {"text": prompt}]))
+        else:
+            body = self.before + written + self.after
+        return Record(index, body, tokens)
+
+    def _prompt(self, index: int, variables: Mapping[str, Any]) -> tuple[str, bytes]:
+        """Render the prompt; give it as text and as a JSON string."""
+        try:
+            prompt = self.plain.fill(variables) if self.plain else None
+            if prompt is None:
+                prompt = prompts.render(self.pipeline.template, variables)
+        except prompts.ERRORS as error:
+            raise _failed(index, str(error)[:200].rstrip(".")) from error
+        try:
+            return prompt, orjson.dumps(prompt)
+        except orjson.JSONEncodeError as error:
+            raise _failed(index, "the text holds half of a character") from error
+
+
+def record(pipeline: Pipeline, index: int, variables: Mapping[str, Any]) -> Record:
+    """Make one record; for many, keep the form. Raises what `Form.record` does."""
+    return Form.of(pipeline).record(index, variables)
+
+
+def _body(pipeline: Pipeline, content: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    return dialects.body(pipeline, content, pipeline.model, max_tokens=pipeline.inference.max_tokens)
 
 
 def _picture(image: Image) -> dict[str, Any]:
@@ -78,11 +115,12 @@ def _picture(image: Image) -> dict[str, Any]:
     return {"image": {"format": image.format, "source": {"bytes": data}}}
 
 
-def _said(error: Exception) -> str:
-    """Say what went wrong in a template, without the characters that cannot be written."""
-    if isinstance(error, UnicodeEncodeError):
-        return "the text holds half of a character"
-    return str(error)[:200].rstrip(".")
+def _failed(index: int, how: str) -> Refused:
+    return Refused(
+        Code.PROMPT_FAILED,
+        f"The prompt cannot be rendered for record {index}: {how}. Correct the pipeline's prompt or the "
+        "document.",
+    )
 
 
 def for_model(body: Mapping[str, Any], pipeline: Pipeline, model_id: str) -> dict[str, Any]:

@@ -134,9 +134,10 @@ class _Stream:
 
     def headings(self, begin: int, size: int) -> list[int]:
         """Find where the path of headings changes behind a place, counted from there."""
-        pairs = zip(self._marks, self._marks[1:], strict=False)
-        changes = (place for (_, _, old), (place, _, new) in pairs if new != old)
-        return [place - begin for place in changes if begin < place < begin + size]
+        first = max(1, bisect_right(self._marks, begin, key=itemgetter(0)))
+        last = bisect_left(self._marks, begin + size, key=itemgetter(0))
+        near = range(first, last)
+        return [self._marks[at][0] - begin for at in near if self._marks[at][2] != self._marks[at - 1][2]]
 
     def place(self, begin: int) -> tuple[int | None, tuple[str, ...]]:
         """Give the page and the headings of a place."""

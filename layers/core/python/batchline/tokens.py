@@ -24,6 +24,7 @@ _UPPER: Final = bytes(range(ord("A"), ord("Z") + 1))
 _DIGIT: Final = b"0123456789"
 _LINE: Final = bytes(range(ord(" ")))
 _ASCII: Final = bytes(range(0x80))
+_LOW_OR_WIDE: Final = _LOW + bytes(range(0x80, 0x100))
 # In UTF-8 the first byte of a character tells its script; those that follow are all below 0xC0.
 _FOLLOWING: Final = bytes(range(0x80, 0xC0))
 _TWO: Final = bytes(range(0xC0, 0xE0))
@@ -59,21 +60,26 @@ def profile(text: str) -> Profile:
     if not text.isascii():
         data = data.translate(None, _FOLLOWING)
         wide = data.translate(None, _ASCII)
-    rest = data.translate(None, _LOW)
-    low = len(data) - len(rest)
+    rest = data.translate(None, _LOW_OR_WIDE)
+    low = len(data) - len(wide) - len(rest)
     upper = len(rest) - len(rest := rest.translate(None, _UPPER))
     digit = len(rest) - len(rest := rest.translate(None, _DIGIT))
-    line = len(rest) - len(rest.translate(None, _LINE))
-    mark = len(rest) - line - len(wide)
+    line = len(rest) - len(rest := rest.translate(None, _LINE))
     if not wide:
-        return Profile(low, upper, digit, line, mark)
-    kana = wide.count(_KANA)
-    rest = wide.translate(None, _KANA)
+        return Profile(low, upper, digit, line, len(rest))
+    return Profile(low, upper, digit, line, len(rest), *_wide(wide))
+
+
+def _wide(rest: bytes) -> tuple[int, int, int, int, int, int]:
+    """Count the classes from `two` on; of most texts nothing is left behind kana and Han."""
+    kana = len(rest) - len(rest := rest.translate(None, _KANA))
     han = len(rest) - len(rest := rest.translate(None, _HAN))
+    if not rest:
+        return 0, kana, han, 0, 0, 0
     hangul = len(rest) - len(rest := rest.translate(None, _HANGUL))
     two = len(rest) - len(rest := rest.translate(None, _TWO))
-    four = len(rest) - len(rest.translate(None, _FOUR))
-    return Profile(low, upper, digit, line, mark, two, kana, han, hangul, len(rest) - four, four)
+    four = len(rest) - len(rest := rest.translate(None, _FOUR))
+    return two, kana, han, hangul, len(rest), four
 
 
 class Family(Frozen):
@@ -105,12 +111,12 @@ class Counter:
         if not text:
             return 0
         if self.family.tokenizer is None:
-            return _rounded(self.weigh(text))
+            return rounded(self.weigh(text))
         counted = tokenizers.count(text, self.family.tokenizer)
         if self.family.scale == 1:
             return max(1, counted)
         corrected = sum(map(float.__mul__, self.corrections, map(float, profile(text))))
-        return _rounded(max(counted / 4, counted * self.family.scale + corrected))
+        return rounded(max(counted / 4, counted * self.family.scale + corrected))
 
     def near(self, text: str) -> float:
         """Count at 30 MB/s: the count itself where `fast`, else a number that grows with it."""
@@ -125,7 +131,8 @@ class Counter:
         return math.sumprod(found, self.weights)
 
 
-def _rounded(tokens: float) -> int:
+def rounded(tokens: float) -> int:
+    """Give the whole number of tokens of an estimate; at least 1."""
     # What floating point leaves behind a whole number must not make it another.
     return max(1, math.ceil(round(tokens, 6)))
 
@@ -156,4 +163,4 @@ def count_tokens(text: str, model: str) -> int:
 
 def estimate_tokens(text: str, model: str) -> int:
     """Estimate the tokens of a text at 150 MB/s or more: within 45 % for ordinary texts."""
-    return _rounded(counter(model).weigh(text)) if text else 0
+    return rounded(counter(model).weigh(text)) if text else 0

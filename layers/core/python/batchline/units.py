@@ -10,7 +10,7 @@ from batchline.errors import Code, Refused
 from batchline.formats import Archive, Content, Image, Scan, Section, Table, Text, tables
 from batchline.pipelines import Pipeline
 from batchline.prompts import MAX_CHARACTERS
-from batchline.records import Record, record
+from batchline.records import Form, Record
 from batchline.splitting import Piece
 from batchline.tokens import count_tokens, counter
 
@@ -153,21 +153,20 @@ def _picture(image: Image) -> Unit:
     return Unit("", 0, 0, image.page, image=image)
 
 
-def records(unit: Unit, index: int, pipeline: Pipeline, document: Mapping[str, Any]) -> Iterator[Record]:
-    """Yield the record of a unit, or those of its halves where its prompt is too long. Raises Refused."""
-    variables = unit.variables(index) | {"document": document}
+def records(unit: Unit, index: int, form: Form, document: Mapping[str, Any]) -> list[Record]:
+    """Make the record of a unit, or those of its halves where its prompt is too long. Raises Refused."""
+    variables = unit.variables(index)
+    variables["document"] = document
     try:
-        made = record(pipeline, index, variables, image=unit.image)
+        return [form.record(index, variables, image=unit.image)]
     except Refused as refusal:
-        halves = list(_halves(unit, pipeline)) if refusal.code == Code.PROMPT_TOO_LONG else []
+        halves = list(_halves(unit, form.pipeline)) if refusal.code == Code.PROMPT_TOO_LONG else []
         if len(halves) < 2:  # noqa: PLR2004 - it cannot be halved
             raise
-        for half in halves:
-            for one in records(half, index, pipeline, document):
-                index += 1
-                yield one
-    else:
-        yield made
+    made: list[Record] = []
+    for half in halves:
+        made += records(half, index + len(made), form, document)
+    return made
 
 
 def _halves(unit: Unit, pipeline: Pipeline) -> Iterator[Unit]:

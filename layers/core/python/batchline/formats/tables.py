@@ -1,6 +1,7 @@
 """Rows as text, for pipelines that take a table as a document."""
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -21,12 +22,17 @@ def sections(rows: Iterable[Mapping[str, Any]]) -> Iterator[Section]:
 
 def paragraph(row: Mapping[str, Any]) -> str:
     """Write a row as `column: value` lines."""
-    return "\n".join(f"{name}: {cell(value)}" for name, value in row.items())
+    return "\n".join([f"{name}: {cell(value)}" for name, value in row.items()])
 
 
 def cell(value: object) -> str:
     """Write a cell as its file has it: text as it is, all else as JSON."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    if isinstance(value, str):
+        return value
+    # json writes such numbers as Python does, at three times the cost.
+    if type(value) is int or (type(value) is float and math.isfinite(value)):
+        return repr(value)
+    return json.dumps(value, ensure_ascii=False)
 
 
 def bad_row(line: int, what: str) -> Refused:
