@@ -7,7 +7,7 @@ import pytest
 from batchline import catalog
 from batchline.catalog import Account, AccountError
 from batchline.models import Engine
-from batchline.prices import price
+from batchline.prices import packaged, price
 from pydantic import ValidationError
 
 NOVA = "amazon.nova-lite-v1:0"
@@ -173,11 +173,9 @@ def test_retirement_is_said_before_and_after() -> None:
 
 
 def test_what_the_data_files_name_fits_together() -> None:
-    prices = catalog.load("prices.json")
     known = set(MODELS)
     assert known == set(catalog.known_models())
-    assert {catalog.base_id(name) for name in prices["models"]} == known
-    assert set(prices["regional_factor"]) <= known
+    assert known <= {one.model for one in packaged().entries}
     assert set(catalog.load("limits.json")["models"]) <= known
     names = [entry["name"] for entry in MODELS.values()]
     assert len(set(names)) == len(names)
@@ -205,6 +203,6 @@ def test_an_entry_with_a_key_that_nobody_reads_is_refused() -> None:
         catalog.Model.model_validate({"base_id": "x", "known": True, **json.loads(json.dumps(entry))})
 
 
-@pytest.mark.parametrize("name", ["models.json", "prices.json", "limits.json"])
+@pytest.mark.parametrize("name", ["models.json", "limits.json"])
 def test_data_files_say_where_they_come_from(name: str) -> None:
     assert "20" in catalog.load(name)["source"] or catalog.load(name)["date"].startswith("20")

@@ -450,4 +450,4 @@ def test_only_submit_hands_the_role_on_and_only_to_bedrock() -> None:
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_every_function_reads_what_is_known_of_the_account(function: str) -> None:
     resources = [one["Resource"] for one in allowed(function, "s3:GetObject")]
-    assert {"Fn::Sub": "${Work.Arn}/limits.json"} in resources
+    assert [{"Fn::Sub": f"${{Work.Arn}}/{name}.json"} for name in ("limits", "prices")] in resources

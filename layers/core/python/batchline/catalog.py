@@ -153,6 +153,12 @@ def geography(name: str) -> str:
     return next((one for one in GEOGRAPHIES if name.startswith(one)), "")
 
 
+def place(model_id: str) -> str:
+    """Name the geography, with its dot, to which a profile leads, also one of the account's own."""
+    name = model_id.rsplit("/", 1)[-1]
+    return geography(_account[0].profiles.get(name, name))
+
+
 @cache
 def model(model_id: str) -> Model:
     """Look up a model by any of its ids."""
@@ -183,9 +189,8 @@ def default_limits(name: str) -> Limits:
 
 def _scope(model_id: str) -> str:
     """Say by which quota calls are counted: a model's own, that of its geography or the global one."""
-    name = model_id.rsplit("/", 1)[-1]
-    place = geography(_account[0].profiles.get(name, name))
-    return "" if not place else GLOBAL if place == GLOBAL else CROSS_REGION
+    found = place(model_id)
+    return "" if not found else GLOBAL if found == GLOBAL else CROSS_REGION
 
 
 def _quotas(base: str) -> dict[str, Any]:
@@ -220,7 +225,8 @@ def _unknown(model_id: str, found: Model) -> str:
         )
     return (
         f"{found.base_id} is not in Batchline's data: it works with careful defaults (a context of "
-        f"{found.context:,} tokens, answers of up to {found.max_output:,}), and its cost is booked as 0."
+        f"{found.context:,} tokens, answers of up to {found.max_output:,}), and its cost is booked as 0 "
+        "unless `batchline prices` names it."
     )
 
 

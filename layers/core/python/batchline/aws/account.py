@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from botocore.exceptions import ClientError
 
-from batchline import catalog, quotas
-from batchline.aws import clients
+from batchline import catalog, prices, quotas
+from batchline.aws import clients, price_list
 from batchline.aws.dynamo import code_of
 from batchline.aws.objects import Work
 from batchline.catalog import Account
@@ -41,8 +41,10 @@ def load(work: Work) -> Account:
 
 
 def adopt(work_bucket: str) -> None:
-    """Let this process go by what is known of the account."""
-    catalog.adopt(load(Work(clients.s3(), work_bucket)))
+    """Let this process go by what is known of the account, and by the stack's own prices."""
+    work = Work(clients.s3(), work_bucket)
+    catalog.adopt(load(work))
+    prices.adopt(price_list.load(work))
 
 
 def save(work: Work, account: Account) -> None:

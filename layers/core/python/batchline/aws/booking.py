@@ -10,8 +10,8 @@ from batchline.outcomes import Tally
 
 
 def charge(row: Row, usage: Usage) -> Charge:
-    """Price tokens as a job's row says who has answered."""
-    return prices.charge(usage, row["model"], Engine(row["engine"]), Tier(row["tier"]))
+    """Price tokens as a job's row says who has answered, by what was in force when it was opened."""
+    return prices.charge(usage, row["model"], Engine(row["engine"]), Tier(row["tier"]), at=row["created_at"])
 
 
 def document(row: Row, document_id: str, tally: Tally) -> Row:
@@ -45,7 +45,7 @@ def job(
 
 def _entry(row: Row, scope: str, entry: str, usage: Usage) -> Row:
     spent = charge(row, usage)
-    price = prices.price(row["model"], Engine(row["engine"]), Tier(row["tier"]))
+    price = prices.price(row["model"], Engine(row["engine"]), Tier(row["tier"]), at=row["created_at"])
     return {
         "scope": scope,
         "entry": entry,

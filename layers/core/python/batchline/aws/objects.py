@@ -9,6 +9,7 @@
     jobs/<job_id>/parts/<n>                what collect has read of it
     jobs/<job_id>/parts/cancels-<n>.json   what was cancelled when the job was closed
     results/<pipeline>/<document_id>.json  the result of a document
+    limits.json, prices.json               what the stack knows of its account, and its own prices
 
 Keys under jobs/ stay inside the pattern that Bedrock allows, whatever the upload was called.
 """

@@ -25,6 +25,7 @@ from batchline.cli import (
     limits,
     models,
     pipelines,
+    prices,
     redrive,
     results,
     resume,
@@ -140,6 +141,7 @@ app.command(name="pipelines")(pipelines.listed)
 app.add_typer(pipelines.app, name="pipeline")
 app.command()(models.models)
 app.add_typer(limits.app, name="limits")
+app.add_typer(prices.app, name="prices")
 
 
 @app.command(
