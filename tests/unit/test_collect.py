@@ -303,10 +303,12 @@ def test_an_unsure_answer_that_nobody_betters_is_kept() -> None:
 
 
 def missing(
-    ending: Ending, *, attempt: int = 1, cancelled: bool = False, **keys: Any
+    ending: Ending, *, attempt: int = 1, failures: int = 0, cancelled: bool = False, **keys: Any
 ) -> tuple[Outcome, str, str]:
     spec = pipeline(**({"model": [CHEAP, DEAR]} | keys))
-    verdict = collect.missing(ending, spec, model=CHEAP, attempt=attempt, cancelled=cancelled)
+    verdict = collect.missing(
+        ending, spec, model=CHEAP, attempt=attempt, failures=failures, cancelled=cancelled
+    )
     assert verdict.output is None
     assert verdict.failure is not None
     return verdict.outcome, verdict.failure.code, verdict.failure.message
@@ -324,6 +326,11 @@ def test_a_job_that_failed_as_a_whole_costs_no_attempt() -> None:
         found = missing(Ending("Failed", "No access to S3."), attempt=attempt)
         assert found == (Outcome.REPEAT, "JOB_FAILED", "No access to S3.")
     assert missing(Ending("Failed"))[2] == "The job ended as Failed."
+
+
+def test_the_fifth_whole_job_that_fails_is_the_last() -> None:
+    assert missing(Ending("Failed"), failures=3)[0] is Outcome.REPEAT
+    assert missing(Ending("Failed", "Bad input."), failures=4) == (F, "JOB_FAILED", "Bad input.")
 
 
 def test_records_of_a_refused_job_go_to_the_next_model_or_fail() -> None:

@@ -146,6 +146,19 @@ def test_a_lane_is_paused_after_two_jobs_without_a_success_and_goes_on(cli: Cli)
     faults.check_end(cli.world)
 
 
+def test_records_with_which_every_job_fails_fail_in_the_end(cli: Cli) -> None:
+    cli.pipeline("rows", **ONE_BY_ONE, max_wait="0s", attempts=1)
+    cli.world.bedrock.ending = Ending("Failed", "Line 7 is too long.", lambda _: True)
+    cli.upload("inbox/rows/a.csv", ROWS)
+    for _ in range(3):
+        cli.settle()
+        cli.run("resume", "rows")
+    row = cli.world.document("inbox/rows/a.csv")
+    assert (row["status"], row["codes"]) == ("FAILED", {"JOB_FAILED": 120})
+    assert len(cli.world.jobs()) == 5
+    faults.check_end(cli.world)
+
+
 # review
 
 

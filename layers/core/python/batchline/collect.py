@@ -32,6 +32,8 @@ ANSWERED: Final = frozenset(
 )
 # Fewer records may all be hopeless by themselves, while the lane is fine.
 TELLING_RECORDS: Final = 10
+# A failure of the whole job costs no attempt, but something in the records may be what fails it.
+MAX_FAILED_JOBS: Final = 5
 MESSAGE_CHARACTERS: Final = 500
 CANCELLED: Final = Failure(Code.CANCELLED, "The record was cancelled before it was answered.")
 _RECORD_ID: Final = re.compile(rb'"recordId"\s*:\s*"([a-z0-9]{25})"')
@@ -244,8 +246,13 @@ def _value(answer: Answer, pipeline: Pipeline) -> tuple[Any, Failure | None]:
     return value, failure
 
 
-def missing(ending: Ending, pipeline: Pipeline, *, model: str, attempt: int, cancelled: bool) -> Verdict:
-    """Decide what becomes of a record that a job has no line for."""
+def missing(
+    ending: Ending, pipeline: Pipeline, *, model: str, attempt: int, failures: int, cancelled: bool
+) -> Verdict:
+    """Decide what becomes of a record that a job has no line for.
+
+    `failures` is how many jobs have failed as a whole with it before this one.
+    """
     if cancelled or ending.stop is Stop.CANCELLED:
         return Verdict(Outcome.FAILED, None, CANCELLED)
     said = ending.message[:MESSAGE_CHARACTERS] or f"The job ended as {ending.status}."
@@ -254,7 +261,8 @@ def missing(ending: Ending, pipeline: Pipeline, *, model: str, attempt: int, can
         more = attempt < pipeline.attempts and pipeline.next_model(model)
         return Verdict(Outcome.ESCALATE if more else Outcome.FAILED, None, failure)
     if ending.status == "Failed":
-        return Verdict(Outcome.REPEAT, None, Failure(Code.JOB_FAILED, said))
+        last = failures + 1 >= MAX_FAILED_JOBS
+        return Verdict(Outcome.FAILED if last else Outcome.REPEAT, None, Failure(Code.JOB_FAILED, said))
     failure = Failure(Code.ANSWER_MISSING, f"The job ended as {ending.status} without this record.")
     if ending.status == NOT_SENT or ending.stop is Stop.DEADLINE:
         return Verdict(Outcome.REPEAT, None, failure)

@@ -142,7 +142,8 @@ class Shard(Frozen):
     `pipeline` and `version` hold for all its records. `input_tokens` is counted, `output_tokens` is
     the most that the records may answer. `first_at` is when the first attempt of its oldest record was
     registered; from `urgent_at` on its records wait no longer for company, and from `deadline_at` on
-    not for a batch either. `timeout_hours` is how long Bedrock may take for a batch with them.
+    not for a batch either. `timeout_hours` is how long Bedrock may take for a batch with them, and
+    `failures` how many jobs with them have failed as a whole.
     """
 
     shard_id: str
@@ -161,6 +162,7 @@ class Shard(Frozen):
     urgent_at: str
     deadline_at: str | None = None
     timeout_hours: int | None = None
+    failures: int = 0
     ranges: tuple[str, ...]
     held: str | None = None
 

@@ -151,6 +151,7 @@ class Closer:
                 self.pipelines.asking(one.shard.pipeline, one.shard.version, stage),
                 model=row["model"],
                 attempt=one.attempt,
+                failures=one.shard.failures,
                 cancelled=cancelled,
             )
             outcomes.decide(position, verdict.outcome, verdict.failure.code if verdict.failure else "")

@@ -40,6 +40,7 @@ class Growing:
     size: int = 0
     input_tokens: float = 0
     output_tokens: float = 0
+    failures: int = 0
 
     def takes(self, line: bytes) -> bool:
         """Tell whether there is room for a line."""
@@ -49,8 +50,11 @@ class Growing:
             and self.size + len(line) <= chunk.SHARD_BYTES
         )
 
-    def add(self, record: RecordId, line: bytes, body: dict[str, Any], shard: Shard) -> None:
-        """Add a record that came from this shard."""
+    def add(
+        self, record: RecordId, line: bytes, body: dict[str, Any], shard: Shard, *, failures: int = 0
+    ) -> None:
+        """Add a record that came from this shard; `failures` counts the whole jobs that failed with it."""
+        self.failures = max(self.failures, failures)
         self.first_at = min(self.first_at, shard.first_at)
         deadlines = [at for at in (self.deadline_at, shard.deadline_at) if at]
         self.deadline_at = min(deadlines, default=None)
@@ -113,6 +117,7 @@ class Retries:
             model=growing.model,
             first_at=growing.first_at,
             deadline_at=growing.deadline_at,
+            failures=growing.failures,
         )
         try:
             self.shards.register(shard, [self.jobs.register_retry(row["job_id"], cursor=number)])
@@ -130,6 +135,7 @@ class Retries:
                 by_owner.setdefault((shard.pipeline, shard.version), []).append(shard)
         for owner, shards in by_owner.items():
             growing: dict[str, Growing] = {}
+            failed = row["ended"] == "Failed"
             for shard in shards:
                 found = 0
                 for record, model, body in self._asked_again(row, shard, outcomes, lease):
@@ -137,7 +143,7 @@ class Retries:
                     if model in growing and not growing[model].takes(line):
                         yield owner, growing.pop(model)
                     one = growing.setdefault(model, Growing(model, shard.first_at, shard.deadline_at))
-                    one.add(record, line, body, shard)
+                    one.add(record, line, body, shard, failures=shard.failures + failed)
                     found += 1
                 if found != wanted[shard.shard_id]:
                     message = f"{shard.key} holds {found} of {wanted[shard.shard_id]} records to ask again"

@@ -48,11 +48,12 @@ class Shards:
         model: str | None = None,
         first_at: str | None = None,
         deadline_at: str | None = None,
+        failures: int = 0,
     ) -> Shard:
         """Write the object of a shard. Until it is registered nobody knows of it.
 
-        `model` is the pipeline's first one unless it is named. A further attempt names `first_at` and
-        `deadline_at` of the first; a first attempt leaves both out.
+        `model` is the pipeline's first one unless it is named. A further attempt names `first_at`,
+        `deadline_at` and `failures` of the ones before; a first attempt leaves them out.
         """
         data = b"".join(contents.lines)
         model = model or pipeline.model
@@ -78,6 +79,7 @@ class Shards:
             first_at=first_at,
             deadline_at=deadline_at,
             timeout_hours=pipeline.timeout_hours,
+            failures=failures,
             urgent_at=timestamp(now + timedelta(seconds=pipeline.max_wait)),
             ranges=tuple(map(str, contents.ranges)),
         )
