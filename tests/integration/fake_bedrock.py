@@ -111,6 +111,7 @@ class Account:
     billed: Usage = NONE
     tiers: list[str] = field(default_factory=list)
     seen: set[str] = field(default_factory=set)
+    token_counts: dict[str, int] = field(default_factory=dict)
     _tokens: dict[str, str] = field(default_factory=dict)
 
     def running(self) -> list[Job]:
@@ -198,6 +199,17 @@ class Account:
                 "HTTPHeaders": {"x-amzn-bedrock-input-token-count": str(usage.input_tokens)},
             },
         }
+
+    def count_tokens(self, **asked: Any) -> dict[str, Any]:
+        """Count as many tokens for each request as `token_counts` says of its model."""
+
+        def count() -> dict[str, Any]:
+            if asked["modelId"] not in self.token_counts:
+                message = "The provided model doesn't support counting tokens."
+                raise error("CountTokens", "ValidationException", message)
+            return {"inputTokens": self.token_counts[asked["modelId"]]}
+
+        return self.calls.pass_on("bedrock.CountTokens", asked, count)
 
     # batch jobs
 

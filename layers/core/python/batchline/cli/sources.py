@@ -57,8 +57,8 @@ def choose(run: Session, named: str) -> Chosen:
     version = run.stack.pipelines.current(named)
     if version is None:
         names = run.stack.control.pipelines()
-        hint = did_you_mean(named, names) if names else ""
-        raise Problem(f"There is no pipeline {named!r}{hint}. A pipeline file ends in .yaml.")
+        hint = did_you_mean(named, names) if names else "; none is in force"
+        raise Problem(f"A pipeline file ends in .yaml, and there is no pipeline {named!r}{hint}")
     catalog.adopt(account.load(run.stack.work))
     return Chosen(named, run.stack.pipelines.get(named, version), version)
 
