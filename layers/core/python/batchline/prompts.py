@@ -72,16 +72,16 @@ class Plain:
         """Give what Jinja would. None: a value is missing, not plain or too long, and Jinja must say."""
         filled: list[str] = []
         for part in self._parts:
-            if isinstance(part, str):
+            if type(part) is str:
                 filled.append(part)
                 continue
-            value: Any = variables
-            for name in part:
-                value = value.get(name) if isinstance(value, dict) else None
-            if isinstance(value, int | float):
-                value = str(value)
+            value = variables.get(part[0])
+            if len(part) > 1:
+                value = value.get(part[1]) if isinstance(value, dict) else None
             if type(value) is not str:
-                return None
+                if not isinstance(value, int | float):
+                    return None
+                value = str(value)
             filled.append(value)
         text = "".join(filled)
         return text if len(text) <= MAX_CHARACTERS else None

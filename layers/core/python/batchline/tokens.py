@@ -19,19 +19,22 @@ from pydantic import Field
 from batchline import catalog, tokenizers
 from batchline.models import Frozen
 
-_LOW: Final = bytes(range(ord("a"), ord("z") + 1)) + b" "
-_UPPER: Final = bytes(range(ord("A"), ord("Z") + 1))
-_DIGIT: Final = b"0123456789"
-_LINE: Final = bytes(range(ord(" ")))
-_ASCII: Final = bytes(range(0x80))
-_LOW_OR_WIDE: Final = _LOW + bytes(range(0x80, 0x100))
-# In UTF-8 the first byte of a character tells its script; those that follow are all below 0xC0.
-_FOLLOWING: Final = bytes(range(0x80, 0xC0))
-_TWO: Final = bytes(range(0xC0, 0xE0))
-_KANA: Final = b"\xe3"
-_HAN: Final = bytes(range(0xE4, 0xEA))
-_HANGUL: Final = bytes(range(0xEA, 0xEE))
-_FOUR: Final = bytes(range(0xF0, 0x100))
+# In UTF-8 the first byte of a character tells its class; those that follow are all of 0x80 to 0xBF.
+_LOW_OR_FOLLOWING: Final = bytes(range(ord("a"), ord("z") + 1)) + b" " + bytes(range(0x80, 0xC0))
+_UPPER, _DIGIT, _LINE, _MARK, _TWO, _KANA, _HAN, _HANGUL, _THREE, _FOUR = b"UDLM2KHG34"
+
+
+def _class(first: int) -> int:
+    if first < ord(" "):
+        return _LINE
+    if first < 0x80:  # noqa: PLR2004 - ASCII
+        sign = chr(first)
+        return _UPPER if sign.isupper() else _DIGIT if sign.isdigit() else _MARK
+    bounds = ((0xE0, _TWO), (0xE3, _THREE), (0xE4, _KANA), (0xEA, _HAN), (0xEE, _HANGUL), (0xF0, _THREE))
+    return next((name for bound, name in bounds if first < bound), _FOUR)
+
+
+_CLASSES: Final = bytes(map(_class, range(0x100)))
 
 
 class Profile(NamedTuple):
@@ -56,30 +59,18 @@ def profile(text: str) -> Profile:
     Profiles add up: that of a text is the sum of those of its parts.
     """
     data = text.encode("utf-8", "surrogatepass")
-    wide = b""
-    if not text.isascii():
-        data = data.translate(None, _FOLLOWING)
-        wide = data.translate(None, _ASCII)
-    rest = data.translate(None, _LOW_OR_WIDE)
-    low = len(data) - len(wide) - len(rest)
-    upper = len(rest) - len(rest := rest.translate(None, _UPPER))
-    digit = len(rest) - len(rest := rest.translate(None, _DIGIT))
-    line = len(rest) - len(rest := rest.translate(None, _LINE))
-    if not wide:
-        return Profile(low, upper, digit, line, len(rest))
-    return Profile(low, upper, digit, line, len(rest), *_wide(wide))
-
-
-def _wide(rest: bytes) -> tuple[int, int, int, int, int, int]:
-    """Count the classes from `two` on; of most texts nothing is left behind kana and Han."""
-    kana = len(rest) - len(rest := rest.translate(None, _KANA))
-    han = len(rest) - len(rest := rest.translate(None, _HAN))
-    if not rest:
-        return 0, kana, han, 0, 0, 0
-    hangul = len(rest) - len(rest := rest.translate(None, _HANGUL))
-    two = len(rest) - len(rest := rest.translate(None, _TWO))
-    four = len(rest) - len(rest := rest.translate(None, _FOUR))
-    return two, kana, han, hangul, len(rest), four
+    found = data.translate(_CLASSES, _LOW_OR_FOLLOWING)
+    low = len(text) - len(found)
+    upper, digit, line = found.count(_UPPER), found.count(_DIGIT), found.count(_LINE)
+    if len(data) == len(text):
+        return Profile(low, upper, digit, line, len(found) - upper - digit - line)
+    mark, kana, han = found.count(_MARK), found.count(_KANA), found.count(_HAN)
+    others = len(found) - upper - digit - line - mark - kana - han
+    if not others:
+        return Profile(low, upper, digit, line, mark, 0, kana, han)
+    two, hangul, three = found.count(_TWO), found.count(_HANGUL), found.count(_THREE)
+    four = others - two - hangul - three
+    return Profile(low, upper, digit, line, mark, two, kana, han, hangul, three, four)
 
 
 class Family(Frozen):

@@ -1,9 +1,8 @@
 """Units: what an upload's content is cut into, and the records that each of them becomes."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
 from itertools import batched, groupby
-from typing import Any, Final, override
+from typing import Any, Final, NamedTuple, override
 
 from batchline import splitting
 from batchline.errors import Code, Refused
@@ -28,8 +27,10 @@ class Headings(tuple[str, ...]):
         return " > ".join(self)
 
 
-@dataclass(frozen=True, slots=True)
-class Unit:
+NO_HEADINGS: Final = Headings()
+
+
+class Unit(NamedTuple):
     """What becomes one record, or several where its prompt is too long for the model.
 
     `start` and `stop` are characters of the extracted text; of a table they are rows; from 0.
@@ -50,15 +51,15 @@ class Unit:
             "chunk": {
                 "index": index,
                 "page": "" if self.page is None else self.page,
-                "headings": Headings(self.headings),
+                "headings": Headings(self.headings) if self.headings else NO_HEADINGS,
                 "start": self.start,
                 "end": self.stop,
             },
         }
         if self.rows:
             found["rows"] = list(self.rows)
-        if len(self.rows) == 1:
-            found["row"] = self.rows[0]
+            if len(self.rows) == 1:
+                found["row"] = self.rows[0]
         return found
 
 
@@ -113,7 +114,7 @@ def _pages(sections: Iterator[Section]) -> Iterator[Unit]:
         parts = list(found)
         text = _joined(parts)
         if text.strip():
-            yield replace(_stripped(text, start), page=page, headings=parts[0].headings)
+            yield _stripped(text, start)._replace(page=page, headings=parts[0].headings)
         start += len(text)
 
 
@@ -180,4 +181,4 @@ def _halves(unit: Unit, pipeline: Pipeline) -> Iterator[Unit]:
         if half >= LEAST_TOKENS:
             for one in _split([Section(unit.text)], pipeline, half):
                 start, stop = unit.start + one.start, unit.start + one.stop
-                yield replace(unit, text=one.text, start=start, stop=stop)
+                yield unit._replace(text=one.text, start=start, stop=stop)

@@ -48,7 +48,8 @@ def _sections(blocks: Iterable[str]) -> Iterator[Section]:
         # The whole page: a guess at the main content loses half of some documents.
         tree = _tree(page.replace(_HEADING_MARK, ""))
         text = extract_plain_text(tree, main_content=False, alt_texts=False, preserve_formatting=True)
-        text = _GAPS.sub("\n\n", text)
+        if "\n\n\n" in text:
+            text = _GAPS.sub("\n\n", text)
         begin = 0
         for mark in _HEADING.finditer(text):
             if mark.start() > begin:

@@ -22,7 +22,9 @@ def sections(rows: Iterable[Mapping[str, Any]]) -> Iterator[Section]:
 
 def paragraph(row: Mapping[str, Any]) -> str:
     """Write a row as `column: value` lines."""
-    return "\n".join([f"{name}: {cell(value)}" for name, value in row.items()])
+    return "\n".join(
+        [f"{name}: {value if type(value) is str else cell(value)}" for name, value in row.items()]
+    )
 
 
 def cell(value: object) -> str:
