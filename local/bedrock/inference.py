@@ -42,7 +42,7 @@ def write_body(model: Model, answer: Answer) -> dict[str, Any]:
 
 
 def write_embedding(model: Model, request: EmbeddingRequest, input_tokens: int) -> dict[str, Any]:
-    """Embed a text and write its vector in the model's own dialect."""
+    """Embed texts and write their vectors in the model's own dialect."""
     dialect = DIALECTS[model.dialect]
     if not isinstance(dialect, EmbeddingDialect):
         raise TypeError(f"{model.model_id} embeds no text")
@@ -52,7 +52,7 @@ def write_embedding(model: Model, request: EmbeddingRequest, input_tokens: int) 
 def input_tokens(model: Model, request: Prompt | EmbeddingRequest) -> int:
     """Return the tokens that a request is metered at before it is answered."""
     if isinstance(request, EmbeddingRequest):
-        return _counter(model.tokens).count(request.text)
+        return sum(map(_counter(model.tokens).count, request.texts))
     return generation.count_input(request, _counter(model.tokens))
 
 

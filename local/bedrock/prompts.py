@@ -69,9 +69,10 @@ class Answer:
 
 @dataclass(frozen=True)
 class EmbeddingRequest:
-    """A text to embed."""
+    """Texts to embed; `kept_characters` says how many are left of one that was cut."""
 
-    text: str
+    texts: tuple[str, ...]
     dimensions: int
     normalize: bool
-    kinds: tuple[str, ...]
+    kinds: tuple[str, ...] = ()
+    kept_characters: int | None = None

@@ -10,11 +10,22 @@ from .conftest import Target
 
 API = "https://docs.aws.amazon.com/bedrock/latest/APIReference/"
 GUIDE = "https://docs.aws.amazon.com/bedrock/latest/userguide/"
+NOVA_EMBEDDINGS = "amazon.nova-2-multimodal-embeddings-v1:0"
 TEXT = "Write a long story about a harbour. It must have many sentences, each about one ship."
 
 
 def turns(text: str = TEXT) -> list[dict[str, Any]]:
     return [{"role": "user", "content": [{"text": text}]}]
+
+
+def nova_embedding(said: str, **parameters: Any) -> dict[str, Any]:
+    single = {"embeddingPurpose": "GENERIC_INDEX", "text": {"truncationMode": "NONE", "value": said}}
+    return {"taskType": "SINGLE_EMBEDDING", "singleEmbeddingParams": single | parameters}
+
+
+def invoked(runtime: Any, model: str, body: dict[str, Any]) -> dict[str, Any]:
+    answer: dict[str, Any] = json.load(runtime.invoke_model(modelId=model, body=json.dumps(body))["body"])
+    return answer
 
 
 class TestConverse:
@@ -117,6 +128,80 @@ class TestInvokeModel:
         body = {"inputText": "A harbour.", "dimensions": 300}
         with pytest.raises(ClientError, match="ValidationException"):
             runtime.invoke_model(modelId="amazon.titan-embed-text-v2:0", body=json.dumps(body))
+
+    @pytest.mark.source(GUIDE + "model-parameters-titan-embed-mm.html")
+    @pytest.mark.parametrize("length", [256, 384, 1024])
+    def test_titan_multimodal_embeddings(self, runtime: Any, length: int) -> None:
+        found = invoked(
+            runtime,
+            "amazon.titan-embed-image-v1",
+            {"inputText": "A harbour.", "embeddingConfig": {"outputEmbeddingLength": length}},
+        )
+        assert len(found["embedding"]) == length
+        assert found["inputTextTokenCount"] > 0
+
+    @pytest.mark.source("https://docs.aws.amazon.com/nova/latest/userguide/embeddings-schema.html")
+    @pytest.mark.parametrize("dimension", [256, 384, 1024, 3072])
+    def test_nova_embeddings(self, runtime: Any, dimension: int) -> None:
+        found = invoked(runtime, NOVA_EMBEDDINGS, nova_embedding("A harbour.", embeddingDimension=dimension))
+        assert found.keys() == {"embeddings"}
+        [one] = found["embeddings"]
+        assert one.keys() == {"embeddingType", "embedding"}
+        assert one["embeddingType"] == "TEXT"
+        assert len(one["embedding"]) == dimension
+
+    @pytest.mark.source("https://docs.aws.amazon.com/nova/latest/userguide/embeddings-schema.html")
+    def test_nova_cuts_a_long_text_only_where_it_may(self, runtime: Any) -> None:
+        long = "The ferry was late again. " * 1_900
+        with pytest.raises(ClientError, match="ValidationException"):
+            invoked(runtime, NOVA_EMBEDDINGS, nova_embedding(long))
+        cut = nova_embedding(long)
+        cut["singleEmbeddingParams"]["text"]["truncationMode"] = "END"
+        assert invoked(runtime, NOVA_EMBEDDINGS, cut)["embeddings"][0]["truncatedCharLength"] < len(long)
+
+    @pytest.mark.source("https://docs.aws.amazon.com/nova/latest/userguide/embeddings-schema.html")
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("embeddingDimension", 512),
+            ("embeddingPurpose", "STORAGE"),
+            ("text", {"truncationMode": "NONE", "value": "x" * 50_001}),
+        ],
+    )
+    def test_bad_parameters_of_nova_embeddings(self, runtime: Any, name: str, value: Any) -> None:
+        with pytest.raises(ClientError, match="ValidationException"):
+            invoked(runtime, NOVA_EMBEDDINGS, nova_embedding("A harbour.", **{name: value}))
+
+    @pytest.mark.source(GUIDE + "model-parameters-embed-v3.html")
+    def test_cohere_embeddings(self, runtime: Any) -> None:
+        texts = ["A harbour.", "A lighthouse."]
+        body = {"texts": texts, "input_type": "search_document", "truncate": "NONE"}
+        found = invoked(runtime, "cohere.embed-multilingual-v3", body)
+        assert found["response_type"] == "embeddings_floats"
+        assert found["texts"] == texts
+        assert [len(one) for one in found["embeddings"]] == [1024, 1024]
+
+    @pytest.mark.source(GUIDE + "model-parameters-embed-v3.html")
+    @pytest.mark.parametrize(
+        "wrong", [{"input_type": "storage"}, {"texts": ["x" * 2049]}, {"texts": ["x"] * 97}]
+    )
+    def test_bad_parameters_of_cohere_embeddings(self, runtime: Any, wrong: dict[str, Any]) -> None:
+        body = {"texts": ["A harbour."], "input_type": "search_document"} | wrong
+        with pytest.raises(ClientError, match="ValidationException"):
+            invoked(runtime, "cohere.embed-multilingual-v3", body)
+
+    @pytest.mark.source(GUIDE + "model-parameters-embed-v4.html")
+    @pytest.mark.parametrize("dimension", [256, 512, 1024, 1536])
+    def test_cohere_v4_embeddings(self, runtime: Any, dimension: int) -> None:
+        body = {
+            "texts": ["A harbour."],
+            "input_type": "search_document",
+            "embedding_types": ["float"],
+            "output_dimension": dimension,
+        }
+        vectors = invoked(runtime, "us.cohere.embed-v4:0", body)["embeddings"]
+        floats = vectors["float"] if isinstance(vectors, dict) else vectors
+        assert [len(one) for one in floats] == [dimension]
 
     @pytest.mark.source(API + "API_runtime_InvokeModel.html")
     def test_a_body_that_is_no_json(self, runtime: Any, target: Target) -> None:

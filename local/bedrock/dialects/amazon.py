@@ -1,7 +1,8 @@
-"""Amazon's own bodies: Titan Text and Titan Text Embeddings V2.
+"""Amazon's own bodies: Titan Text and Titan's embeddings.
 
 https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-titan-text.html
 https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-titan-embed-text.html
+https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-titan-embed-mm.html
 """
 
 from typing import Annotated, Any, Literal
@@ -16,6 +17,7 @@ from local.bedrock.prompts import Answer, EmbeddingRequest, Prompt, Turn
 from local.bedrock.tokens import TokenCounter
 
 _MOST_EMBEDDED_TOKENS = 8192
+_MOST_TOKENS_BESIDE_A_PICTURE = 128
 _MOST_EMBEDDED_CHARACTERS = 50_000
 
 
@@ -29,6 +31,19 @@ class _TitanConfig(Body):
 class _TitanRequest(Body):
     inputText: str = Field(min_length=1)  # noqa: N815
     textGenerationConfig: _TitanConfig = Field(default_factory=_TitanConfig)  # noqa: N815
+
+
+class _EmbeddingBodyV1(Body):
+    inputText: str = Field(min_length=1)  # noqa: N815
+
+
+class _PictureConfig(Body):
+    outputEmbeddingLength: Literal[1024, 384, 256] = 1024  # noqa: N815
+
+
+class _PictureBody(Body):
+    inputText: str = Field(min_length=1)  # noqa: N815
+    embeddingConfig: _PictureConfig = Field(default_factory=_PictureConfig)  # noqa: N815
 
 
 class _EmbeddingBody(Body):
@@ -73,19 +88,46 @@ def write_titan(answer: Answer, model: Model) -> dict[str, Any]:
 
 
 def read_embedding(body: dict[str, Any], model: Model) -> EmbeddingRequest:
-    """Check an embedding body; ValidationException above 8,192 tokens or 50,000 characters."""
+    """Check a body of version 2; ValidationException above 8,192 tokens or 50,000 characters."""
     request = read_model(_EmbeddingBody, body)
-    tokens = TokenCounter(model.tokens).count(request.inputText)
-    if tokens > _MOST_EMBEDDED_TOKENS or len(request.inputText) > _MOST_EMBEDDED_CHARACTERS:
+    _refuse_long(request.inputText, model, _MOST_EMBEDDED_TOKENS)
+    return EmbeddingRequest(
+        (request.inputText,), request.dimensions, request.normalize, request.embeddingTypes
+    )
+
+
+def read_embedding_v1(body: dict[str, Any], model: Model) -> EmbeddingRequest:
+    """Check a body of the first Titan Text Embeddings, which knows one length."""
+    request = read_model(_EmbeddingBodyV1, body)
+    _refuse_long(request.inputText, model, _MOST_EMBEDDED_TOKENS)
+    return EmbeddingRequest((request.inputText,), 1536, normalize=True)
+
+
+def read_picture_embedding(body: dict[str, Any], model: Model) -> EmbeddingRequest:
+    """Check a body of Titan Multimodal Embeddings; only its text is embedded."""
+    request = read_model(_PictureBody, body)
+    _refuse_long(request.inputText, model, _MOST_TOKENS_BESIDE_A_PICTURE)
+    length = request.embeddingConfig.outputEmbeddingLength
+    return EmbeddingRequest((request.inputText,), length, normalize=True)
+
+
+def _refuse_long(text: str, model: Model, most: int) -> None:
+    tokens = TokenCounter(model.tokens).count(text)
+    if tokens > most or len(text) > _MOST_EMBEDDED_CHARACTERS:
         raise invalid(
-            f"400 Bad Request: Too many input tokens. Max input tokens: {_MOST_EMBEDDED_TOKENS}, "
+            f"400 Bad Request: Too many input tokens. Max input tokens: {most}, "
             f"request input token count: {tokens} "
         )
-    return EmbeddingRequest(request.inputText, request.dimensions, request.normalize, request.embeddingTypes)
+
+
+def write_plain_embedding(request: EmbeddingRequest, input_tokens: int) -> dict[str, Any]:
+    """Write the answer of the models that know no types."""
+    vector = embeddings.embed(request.texts[0], dimensions=request.dimensions, normalize=True)
+    return {"embedding": vector, "inputTextTokenCount": input_tokens}
 
 
 def write_embedding(request: EmbeddingRequest, input_tokens: int) -> dict[str, Any]:
-    vector = embeddings.embed(request.text, dimensions=request.dimensions, normalize=request.normalize)
+    vector = embeddings.embed(request.texts[0], dimensions=request.dimensions, normalize=request.normalize)
     by_kind: dict[str, list[float] | list[int]] = {}
     if "float" in request.kinds:
         by_kind["float"] = vector

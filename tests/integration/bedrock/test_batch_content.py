@@ -4,6 +4,8 @@ import json
 from typing import Any
 
 import pytest
+from batchline import dialects
+from batchline.pipelines import Pipeline
 
 from .conftest import HAIKU, STEP, Bench, converse_record
 
@@ -90,6 +92,31 @@ def test_embeddings_in_a_batch(bench: Bench) -> None:
     }
     assert vectors["R0"] == vectors["R2"] != vectors["R1"]
     assert bench.manifest(arn)["outputTokenCount"] == 0
+
+
+@pytest.mark.parametrize(
+    ("model", "dimensions"),
+    [
+        ("amazon.titan-embed-text-v2:0", 512),
+        ("amazon.titan-embed-image-v1", 384),
+        ("amazon.nova-2-multimodal-embeddings-v1:0", 3072),
+    ],
+)
+def test_what_batchline_asks_and_reads_of_embeddings(bench: Bench, model: str, dimensions: int) -> None:
+    pipeline = Pipeline.model_validate(
+        {
+            "model": model,
+            "prompt": "{{ text }}",
+            "combine": "list",
+            "inference": {"dimensions": dimensions},
+        }
+    )
+    body = dialects.body(pipeline, [{"text": "港の市場"}], model, max_tokens=0)
+    bench.put_records("jobs/a.jsonl", [{"recordId": f"R{n}", "modelInput": body} for n in range(100)])
+    arn = bench.create(modelId=model, modelInvocationType="InvokeModel")
+    assert bench.finish(arn)["successRecordCount"] == 100
+    found = [dialects.embedded(json.dumps(line).encode()) for line in bench.output(arn, "a.jsonl.out")]
+    assert {len(one.vector) for one in found} == {dimensions}
 
 
 def test_output_of_many_parts(bench: Bench) -> None:

@@ -214,7 +214,12 @@ def test_tags(bench: Bench) -> None:
 def test_models_and_profiles(bench: Bench) -> None:
     bedrock = bench.bedrock
     listed = bedrock.list_foundation_models(byProvider="Amazon", byOutputModality="EMBEDDING")
-    assert [model["modelId"] for model in listed["modelSummaries"]] == ["amazon.titan-embed-text-v2:0"]
+    assert [model["modelId"] for model in listed["modelSummaries"]] == [
+        "amazon.titan-embed-text-v2:0",
+        "amazon.titan-embed-text-v1",
+        "amazon.titan-embed-image-v1",
+        "amazon.nova-2-multimodal-embeddings-v1:0",
+    ]
     details = bedrock.get_foundation_model(modelIdentifier="amazon.nova-lite-v1:0")["modelDetails"]
     assert details["modelArn"] == "arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-lite-v1:0"
     assert refusal(bedrock.get_foundation_model, modelIdentifier="acme.model-v1:0")["Status"] == 404
