@@ -441,3 +441,24 @@ def test_a_loop_over_rows_may_call_each_of_them_row() -> None:
     prompt = "{% for row in rows %}{{ row.a }}{% endfor %}"
     spec = Pipeline.model_validate({"model": "m", "prompt": prompt, "chunk": {"by": "row", "rows": 9}})
     assert spec.chunk.rows == 9
+
+
+def test_tags_are_such_as_aws_takes() -> None:
+    assert parse(MINIMAL + b"tags: {team: legal, 'cost:centre': '4711', empty: ''}\n").tags == {
+        "team": "legal",
+        "cost:centre": "4711",
+        "empty": "",
+    }
+    assert parse(MINIMAL).tags == {}
+    taken = "names of tags that begin with aws: or batchline: are taken"
+    for tags, said in (
+        ("{'aws:x': a}", taken),
+        ("{Batchline:job: a}", taken),
+        ("{team: 法務}", "a tag has a name of 1 to 128 and a value of at most 256"),
+        ("{'': a}", "a tag has a name of 1 to 128"),
+        (f"{{team: {'x' * 257}}}", "a value of at most 256"),
+        ("{team: 7}", "tags.team: input should be a valid string"),
+        (f"{{{', '.join(f'k{n}: v' for n in range(41))}}}", "at most 40 items"),
+    ):
+        assert said in refusal(MINIMAL + f"tags: {tags}\n".encode()), tags
+        assert "line 3" in refusal(MINIMAL + f"tags: {tags}\n".encode())

@@ -71,3 +71,10 @@ def test_a_cancelled_pipeline_means_what_was_registered_until_then() -> None:
 def test_nothing_is_left_of_a_job_that_is_cancelled_whole() -> None:
     chosen = submit.select([of(1, (A, 10)), of(2, (B, 5))], Cancels(frozenset({A, B})))
     assert (chosen.shards, chosen.records, chosen.cancelled) == ((), 0, 15)
+
+
+def test_a_job_has_the_tags_that_all_its_pipelines_have_alike() -> None:
+    legal, tax = {"team": "legal", "env": "prod"}, {"team": "tax", "env": "prod", "year": "2026"}
+    assert submit.common([legal]) == legal
+    assert submit.common([legal, tax]) == {"env": "prod"}
+    assert submit.common([legal, {}]) == {}

@@ -40,6 +40,11 @@ MAX_NUMBER_BITS: Final = 10_000  # of what a prompt computes
 MAX_DEPTH: Final = 50  # of a file's nesting; Python's own limit on recursion lies far above
 VARIABLES: Final = ("text", "document", "chunk", "row", "rows")
 REDUCE_VARIABLES: Final = ("text", "parts", "document")
+# What Bedrock takes as a tag of a job: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_Tag.html
+TAG_KEY: Final = re.compile(r"[a-zA-Z0-9 ._:/=+@-]{1,128}")
+TAG_VALUE: Final = re.compile(r"[a-zA-Z0-9 ._:/=+@-]{0,256}")
+TAGS_OF_OTHERS: Final = ("aws:", "batchline:")
+MAX_TAGS: Final = 40  # AWS takes 50 for one resource; some are ours
 # What Bedrock takes as a model's id or ARN.
 MODEL: Final = r"^[A-Za-z0-9][A-Za-z0-9.:/_-]*$"
 
@@ -356,6 +361,22 @@ class Pipeline(_Part):
     attempts: int = Field(default=3, ge=1, le=MAX_ATTEMPTS)
     budget: Budget | None = None
     review: Review | None = None
+    tags: dict[str, str] = Field(default={}, max_length=MAX_TAGS)
+
+    @field_validator("tags")
+    @classmethod
+    def _tags_are_such_as_aws_takes(cls, tags: dict[str, str]) -> dict[str, str]:
+        for key, value in tags.items():
+            if not TAG_KEY.fullmatch(key) or not TAG_VALUE.fullmatch(value):
+                message = (
+                    f"{key}: a tag has a name of 1 to 128 and a value of at most 256 letters of a to z, "
+                    "digits, spaces and . _ : / = + @ -"
+                )
+                raise ValueError(message)
+            if key.lower().startswith(TAGS_OF_OTHERS):
+                message = f"{key}: names of tags that begin with {' or '.join(TAGS_OF_OTHERS)} are taken"
+                raise ValueError(message)
+        return tags
 
     @field_serializer("models")
     def _as_the_file_says(self, models: tuple[str, ...]) -> str | list[str]:

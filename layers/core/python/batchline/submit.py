@@ -39,6 +39,12 @@ def select(shards: Iterable[Shard], cancels: Cancels) -> Selection:
     return Selection(tuple(kept), left_out, records, cancelled)
 
 
+def common(tags: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    """Keep the tags that all pipelines of a job have alike: a job has one value of each."""
+    first, *others = map(dict, tags)
+    return {key: value for key, value in first.items() if all(one.get(key) == value for one in others)}
+
+
 def files(shards: Iterable[Shard], *, max_file_bytes: int) -> Iterator[tuple[Shard, ...]]:
     """Put shards into as few input files as the limit allows, in their order."""
     group: list[Shard] = []

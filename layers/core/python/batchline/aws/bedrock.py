@@ -1,7 +1,7 @@
 """Bedrock: batch jobs, with its errors sorted by what one can do about them."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,6 +17,7 @@ from batchline.aws.dynamo import code_of
 
 if TYPE_CHECKING:
     from mypy_boto3_bedrock import BedrockClient
+    from mypy_boto3_bedrock.type_defs import TagTypeDef
 
 FULL: Final = frozenset({"ServiceQuotaExceededException", "ThrottlingException"})
 UNSURE: Final = frozenset({"InternalServerException", "ServiceUnavailableException"})
@@ -64,6 +65,7 @@ class BatchJob:
     output_uri: str
     job_id: str
     timeout_hours: int | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,8 @@ class Bedrock:
         """Create a batch job and return its ARN. Raises QuotaFull, Unanswered or NotAccepted."""
         optional: Any = {"timeoutDurationInHours": job.timeout_hours} if job.timeout_hours else {}
         invocation_type: Any = job.invocation_type
+        named = {**job.tags, "batchline:job": job.job_id}
+        tags: list[TagTypeDef] = [{"key": key, "value": value} for key, value in named.items()]
         try:
             reply = self.client.create_model_invocation_job(
                 jobName=job.name,
@@ -93,7 +97,7 @@ class Bedrock:
                 modelInvocationType=invocation_type,
                 inputDataConfig={"s3InputDataConfig": {"s3InputFormat": "JSONL", "s3Uri": job.input_uri}},
                 outputDataConfig={"s3OutputDataConfig": {"s3Uri": job.output_uri}},
-                tags=[{"key": "batchline:job", "value": job.job_id}],
+                tags=tags,
                 **optional,
             )
         except ClientError as error:

@@ -14,9 +14,9 @@ def charge(row: Row, usage: Usage) -> Charge:
     return prices.charge(usage, row["model"], Engine(row["engine"]), Tier(row["tier"]), at=row["created_at"])
 
 
-def document(row: Row, document_id: str, tally: Tally) -> Row:
-    """Write what a job charged for one document."""
-    return _entry(row, f"document#{document_id}", row["job_id"], tally.usage) | _counts(tally)
+def document(row: Row, document_id: str, tally: Tally, tags: Mapping[str, str]) -> Row:
+    """Write what a job charged for one document; `tags` are those of its pipeline."""
+    return _entry(row, f"document#{document_id}", row["job_id"], tally.usage) | _counts(tally) | _tags(tags)
 
 
 def job(
@@ -26,11 +26,20 @@ def job(
     booked: Usage,
     unowned: Usage,
     manifest: Usage | None,
+    tags: Mapping[str, Mapping[str, str]],
 ) -> Iterator[Row]:
-    """Write a job's total, its share of the day by pipeline, and what belongs to no document."""
+    """Write a job's total, its share of the day by pipeline, and what belongs to no document.
+
+    `tags` are those of each pipeline.
+    """
     job_id, day = row["job_id"], f"day#{row['closed_at'][:10]}"
     for name, tally in by_pipeline.items():
-        yield _entry(row, day, f"{name}#{job_id}", tally.usage) | _counts(tally) | {"pipeline": name}
+        yield (
+            _entry(row, day, f"{name}#{job_id}", tally.usage)
+            | _counts(tally)
+            | {"pipeline": name}
+            | _tags(tags[name])
+        )
     if unowned != Usage():
         yield _entry(row, f"document#{UNATTRIBUTED}", job_id, unowned)
         yield _entry(row, day, f"{UNATTRIBUTED}#{job_id}", unowned)
@@ -64,3 +73,7 @@ def _entry(row: Row, scope: str, entry: str, usage: Usage) -> Row:
 
 def _counts(tally: Tally) -> Row:
     return {"succeeded": tally.succeeded, "failed": tally.failed, "retried": tally.retried}
+
+
+def _tags(tags: Mapping[str, str]) -> Row:
+    return {"tags": dict(tags)} if tags else {}

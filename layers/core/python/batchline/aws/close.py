@@ -173,9 +173,10 @@ class Closer:
 
         Tells whether all are; False when the time was up.
         """
+        tags = self._tags(outcomes.expected)
 
-        def account(document: tuple[str, int, Tally]) -> str | None:
-            document_id, _, tally = document
+        def account(document: tuple[str, int, Tally, str]) -> str | None:
+            document_id, _, tally, _ = document
             written = self.documents.account(
                 document_id,
                 row["job_id"],
@@ -190,7 +191,7 @@ class Closer:
         with ThreadPoolExecutor(WRITERS) as pool:
             documents = _by_document(outcomes, cursor)
             for group in batched(documents, DOCUMENTS_AT_ONCE, strict=False):
-                self.costs.book(booking.document(row, name, tally) for name, _, tally in group)
+                self.costs.book(booking.document(row, name, tally, tags[of]) for name, _, tally, of in group)
                 done = list(lease.keeping(pool.map(account, group)))
                 self.documents_queue.ring_all({"document_id": one} for one in done if one)
                 cursor = group[-1][1]
@@ -209,7 +210,15 @@ class Closer:
         difference = collect.difference(
             outcomes, records=row["records"], booked=total.usage, manifest=manifest
         )
-        self.costs.book(booking.job(row, by_pipeline, booked=total.usage, unowned=unowned, manifest=manifest))
+        entries = booking.job(
+            row,
+            by_pipeline,
+            booked=total.usage,
+            unowned=unowned,
+            manifest=manifest,
+            tags=self._tags(outcomes.expected),
+        )
+        self.costs.book(entries)
         attributes = _attributes(row, outcomes, total, total.usage + unowned)
         if difference:
             attributes["difference"] = difference
@@ -233,6 +242,11 @@ class Closer:
             raise LostRace(row["job_id"]) from cancelled
         return Closed(row | attributes | {"status": JobStatus.CLOSED}, difference, paused)
 
+    def _tags(self, expected: Expected) -> dict[str, Mapping[str, str]]:
+        """Read the tags of a job's pipelines, of the version that its last records are of."""
+        versions = {one.shard.pipeline: one.shard.version for one in expected.stretches()}
+        return {name: self.pipelines.get(name, version).tags for name, version in versions.items()}
+
     def _lane(self, row: Row, total: Tally, attributes: Row) -> tuple[list[Row], bool]:
         """Build what the job's end means for its lane, and tell whether that pauses it."""
         works = collect.lane_works(
@@ -255,13 +269,13 @@ class Closer:
         return None
 
 
-def _by_document(outcomes: Outcomes, start: int) -> Iterator[tuple[str, int, Tally]]:
-    """Yield each document from a position on, the position after it, and what the job did for it."""
+def _by_document(outcomes: Outcomes, start: int) -> Iterator[tuple[str, int, Tally, str]]:
+    """Yield each document from a position on, where it ends, what the job did for it, and its pipeline."""
     stretches = outcomes.expected.stretches(start) if start < len(outcomes.expected) else ()
     for document_id, group in groupby(stretches, key=attrgetter("document_id")):
-        *_, last = (one.stop for one in group)
-        yield document_id, last, outcomes.tally(start, last)
-        start = last
+        *_, last = group
+        yield document_id, last.stop, outcomes.tally(start, last.stop), last.shard.pipeline
+        start = last.stop
 
 
 def _by_pipeline(outcomes: Outcomes) -> dict[str, Tally]:

@@ -31,7 +31,8 @@ def result_row(
 
     The row is kept as many days as the job's output, into which it may point.
     """
-    charge = prices.charge(usage, job["model"], Engine(job["engine"]), Tier(job["tier"]), at=job["created_at"])
+    engine, tier = Engine(job["engine"]), Tier(job["tier"])
+    charge = prices.charge(usage, job["model"], engine, tier, at=job["created_at"])
     opened = datetime.fromisoformat(job["created_at"])
     return {
         "document_id": record.document_id,

@@ -8,7 +8,7 @@ has not been asked for it. From then on it is created, found or refused first, a
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Self
@@ -22,6 +22,7 @@ from batchline.aws.inputs import Written
 from batchline.aws.jobs import Jobs
 from batchline.aws.lease import JobLease
 from batchline.aws.objects import Work
+from batchline.aws.pipelines import Pipelines
 from batchline.aws.queues import Queue
 from batchline.errors import LostRace
 from batchline.models import Engine, JobStatus, timestamp
@@ -43,6 +44,7 @@ class Submitter:
     jobs: Jobs
     control: Control
     work: Work
+    pipelines: Pipelines
     bedrock: Bedrock
     job_events_queue: Queue
     role_arn: str
@@ -52,10 +54,13 @@ class Submitter:
 
     @classmethod
     def connect(cls, env: settings.Submit, clock: Callable[[], datetime]) -> Self:
+        control = Control(clients.dynamodb(), env.control_table)
+        work = Work(clients.s3(), env.work_bucket)
         return cls(
             jobs=Jobs(clients.dynamodb(), env.jobs_table),
-            control=Control(clients.dynamodb(), env.control_table),
-            work=Work(clients.s3(), env.work_bucket),
+            control=control,
+            work=work,
+            pipelines=Pipelines(control, work),
             bedrock=Bedrock(clients.bedrock()),
             job_events_queue=Queue(clients.sqs(), env.job_events_queue),
             role_arn=env.bedrock_role_arn,
@@ -218,7 +223,13 @@ class Submitter:
             output_uri=self.work.uri(objects.output_prefix(job_id)),
             job_id=job_id,
             timeout_hours=row.get("timeout_hours"),
+            tags=submit.common(self._tags(job_id)),
         )
+
+    def _tags(self, job_id: str) -> list[Mapping[str, str]]:
+        """Read the tags of the pipelines whose records a job has."""
+        versions = {(one.pipeline, one.version) for one in self.work.get_plan(job_id)}
+        return [self.pipelines.get(*one).tags for one in sorted(versions)]
 
     def _running(self, row: Row, owner: str, arn: str) -> Row:
         cap = catalog.limits(row["model"]).slots(self.slot_share)

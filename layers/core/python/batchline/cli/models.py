@@ -130,7 +130,7 @@ def _row(name: str) -> tuple[str, ...]:
 
 
 def _pair(one: Price) -> str:
-    return f"{_plain(one.input)}/{_plain(one.output)}"
+    return "unknown" if one.basis == "unknown" else f"{_plain(one.input)}/{_plain(one.output)}"
 
 
 def _plain(amount: Decimal) -> str:
