@@ -128,6 +128,19 @@ def invocable(identifier: str, *, batch: bool) -> Model:
     return model
 
 
+def countable(identifier: str) -> Model:
+    """Return the model whose tokens can be counted; ValidationException otherwise.
+
+    A model's own id is asked for, also where only a profile can be invoked; a profile is refused.
+    """
+    model, prefix = _by_id().get(_plain(identifier), (None, None))
+    if model is None:
+        raise invalid("The provided model identifier is invalid.")
+    if prefix is not None or not model.count_tokens:
+        raise invalid("The provided model doesn't support counting tokens.")
+    return model
+
+
 def profiles(region: str, account: str) -> list[dict[str, Any]]:
     """Return the system-defined inference profiles that can be called from `region`."""
     return [

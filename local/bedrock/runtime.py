@@ -102,9 +102,7 @@ class Runtime:
         return Reply(orjson.dumps(output), headers)
 
     def count_tokens(self, call: Call) -> Reply:
-        model = catalog.invocable(call.parameters["modelId"], batch=False)
-        if not model.count_tokens:
-            raise invalid("The provided model doesn't support counting tokens.")
+        model = catalog.countable(call.parameters["modelId"])
         given = call.parameters["input"]
         if "invokeModel" in given:
             content = decode_blob(given["invokeModel"]["body"], "input.invokeModel.body")

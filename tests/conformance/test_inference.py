@@ -212,12 +212,17 @@ class TestInvokeModel:
 class TestCountTokens:
     @pytest.mark.source(GUIDE + "count-tokens.html")
     def test_it_equals_what_is_charged(self, runtime: Any, target: Target) -> None:
-        counted = runtime.count_tokens(modelId=target.claude, input={"converse": {"messages": turns()}})[
-            "inputTokens"
-        ]
+        model = target.claude[target.claude.index("anthropic.") :]
+        counted = runtime.count_tokens(modelId=model, input={"converse": {"messages": turns()}})
         config = {"maxTokens": 1}
         used = runtime.converse(modelId=target.claude, messages=turns(), inferenceConfig=config)
-        assert counted == used["usage"]["inputTokens"]
+        assert counted["inputTokens"] == used["usage"]["inputTokens"]
+
+    @pytest.mark.source("https://github.com/Boise-State-Development/agentcore-public-stack/pull/430")
+    def test_it_knows_models_and_not_their_profiles(self, runtime: Any, target: Target) -> None:
+        profile = "us." + target.claude[target.claude.index("anthropic.") :]
+        with pytest.raises(ClientError, match="doesn't support counting tokens"):
+            runtime.count_tokens(modelId=profile, input={"converse": {"messages": turns()}})
 
 
 class TestCatalogue:
