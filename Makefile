@@ -55,6 +55,7 @@ fuzz: .venv/.installed ## Send the emulator 10,000 malformed requests and record
 bench: .venv/.installed ## Measure speed and memory
 	$(BIN)/python bench/bedrock_emulator.py
 	$(BIN)/python bench/chunking.py
+	$(BIN)/python bench/cold_import.py
 	$(BIN)/python bench/collecting.py
 	$(BIN)/python bench/input_building.py
 	$(BIN)/python bench/packing.py
