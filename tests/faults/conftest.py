@@ -1,34 +1,38 @@
 """The world of the fault tests: on a quick AWS, and with limits so small that few records show a lot."""
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import stamina
-from batchline import catalog, chunk
+from batchline import catalog, chunk, pipelines
+from batchline.aws import close, invoke, objects, pack, results
 from batchline.catalog import Limits
 from botocore.client import BaseClient
 
+from tests.faults.bedrock import MoodyAccount
+from tests.faults.inline import InlineExecutor
 from tests.integration import world as worlds
 from tests.integration.calls import Calls
 from tests.integration.conftest import CREDENTIALS
-from tests.integration.fake_bedrock import Account
-from tests.integration.world import Clock, World
+from tests.integration.world import NOVA, Clock, World
 from tests.quick.cloud import Cloud
 from tests.quick.queues import Queue
 
 type Make = Callable[[], World]
 
 FEW = 4
+THREADED = (close, invoke, objects, pack, results)
 
 
-def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+def small_limits(monkeypatch: pytest.MonkeyPatch, *, min_records: int = FEW) -> None:
     monkeypatch.setattr(
         catalog,
         "limits",
         lambda _model: Limits(
-            min_records=FEW,
+            min_records=min_records,
             max_records=40,
             max_file_bytes=1_000_000,
             max_job_bytes=1_000_000,
@@ -59,8 +63,8 @@ def open_quick_world(monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
         current.clear()
         clock, calls = Clock(), Calls()
         clouds[:] = [Cloud(clock)]
-        world = World(clock, calls, Account(clock, calls), worlds.create())
-        world.bedrock.minimum = FEW
+        world = World(clock, calls, MoodyAccount(clock, calls), worlds.create())
+        world.bedrock.minimum = catalog.limits(NOVA).min_records
         world.fatal = False
         current.append(world)
         return world
@@ -68,6 +72,19 @@ def open_quick_world(monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
     def queue(name: str) -> Queue:
         return clouds[-1].queue(name)
 
+    # The same in every world; half of the time would go there.
+    monkeypatch.setattr(pipelines, "load", functools.cache(pipelines.load))
+    monkeypatch.setattr(pipelines, "parse", functools.cache(pipelines.parse))
+    environment, known = World.environment, dict[type, Any]()
+
+    def environment_once(world: World, kind: type[Any]) -> Any:
+        if kind not in known:
+            known[kind] = environment(world, kind)
+        return known[kind]
+
+    monkeypatch.setattr(World, "environment", environment_once)
+    for module in THREADED:
+        monkeypatch.setattr(module, "ThreadPoolExecutor", InlineExecutor)
     monkeypatch.setattr(BaseClient, "_make_api_call", call)
     monkeypatch.setattr(World, "_queue", staticmethod(queue))
     with stamina.set_testing(True, attempts=12, cap=True):
@@ -78,5 +95,13 @@ def open_quick_world(monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
 def make(monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
     """Make worlds, one after the other; an error of a stage only brings its message back."""
     small_limits(monkeypatch)
+    with open_quick_world(monkeypatch) as begin:
+        yield begin
+
+
+@pytest.fixture
+def make_smallest(monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
+    """Make worlds in which two records are enough for a batch."""
+    small_limits(monkeypatch, min_records=2)
     with open_quick_world(monkeypatch) as begin:
         yield begin

@@ -8,7 +8,8 @@ from batchline.aws import dynamo, invoke
 
 from tests.faults import audit
 from tests.faults.conftest import Make
-from tests.faults.test_every_call import answer, begin, rows
+from tests.faults.scenarios import answer, rows
+from tests.faults.test_every_call import begin
 from tests.integration.calls import Died
 from tests.integration.world import World
 

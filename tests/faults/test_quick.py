@@ -13,7 +13,8 @@ from botocore.exceptions import ClientError
 
 from tests.faults import audit
 from tests.faults.conftest import FEW, small_limits
-from tests.faults.test_every_call import SCENARIOS, Scenario, begin
+from tests.faults.scenarios import Scenario
+from tests.faults.test_every_call import RICH, named
 from tests.integration.conftest import open_world
 from tests.integration.world import INBOX, START, WORK
 from tests.quick.cloud import Cloud, through
@@ -65,7 +66,7 @@ def same(value: dict[str, Any]) -> Any:
     return value
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda one: one.__name__)
+@pytest.mark.parametrize("scenario", RICH, ids=named)
 def test_dynamodb_answers_as_in_moto(monkeypatch: pytest.MonkeyPatch, scenario: Scenario) -> None:
     """A whole run on moto; every call to DynamoDB is made to the quick one too."""
     small_limits(monkeypatch)
@@ -89,8 +90,8 @@ def test_dynamodb_answers_as_in_moto(monkeypatch: pytest.MonkeyPatch, scenario: 
         monkeypatch.setattr(BaseClient, "_make_api_call", both)
         world = make()
         world.bedrock.minimum, world.fatal = FEW, True
-        begin(world)
-        scenario(world)
+        scenario.prepare(world)
+        scenario.act(world)
         world.run()
         audit.check_end(world)
     assert compared > 50
