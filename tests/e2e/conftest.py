@@ -33,4 +33,7 @@ def stack(local_cloud: Settings) -> Iterator[Stack]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in local_cloud.client_environment().items():
             patch.setenv(name, value)
-        yield Stack.connect()
+        connected = Stack.connect()
+        yield connected
+        # Whatever the tests have done, cancelled or broken: all books must balance.
+        assert connected.command("audit") == {"violations": []}

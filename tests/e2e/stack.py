@@ -1,13 +1,20 @@
 """The deployed stack as a person meets it: a bucket to drop files in, and tables to read."""
 
+import contextlib
 import json
-from collections.abc import Mapping
+import os
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import boto3
 import localstack_client.session
+from batchline.ids import RecordId
 from batchline.models import DocumentStatus
 
 from local.settings import REPOSITORY
@@ -36,6 +43,11 @@ class Stack:
         bucket = self.outputs["InboxBucket"]
         self.session.client("s3").put_object(Bucket=bucket, Key=key, Body=body)
         return key
+
+    def publish(self, name: str, pipeline: str) -> None:
+        """Put a pipeline into the inbox and wait until it is in force."""
+        self.drop(f"pipelines/{name}.yaml", pipeline.encode())
+        eventually(lambda: f"pipeline#{name}" in {row["pk"] for row in self.rows("Control")})
 
     def drop_samples(self, folder: str) -> list[str]:
         paths = [p for p in sorted((SAMPLES / folder).rglob("*")) if p.is_file()]
@@ -69,6 +81,52 @@ class Stack:
             return rows if len(rows) == len(keys) and all(ends) else None
 
         return eventually(all_ended, seconds=TIMEOUT_S)
+
+    def read(self, key: str) -> bytes:
+        """Read an object of the work bucket."""
+        bucket = self.outputs["WorkBucket"]
+        body: bytes = self.session.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+        return body
+
+    def asked(self) -> dict[str, list[dict[str, Any]]]:
+        """Read all requests that were ever registered, by the id of their document."""
+        s3, bucket = self.session.client("s3"), self.outputs["WorkBucket"]
+        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix="shards/")
+        found: dict[str, list[dict[str, Any]]] = {}
+        for one in (one for page in pages for one in page.get("Contents", ())):
+            for line in self.read(one["Key"]).splitlines():
+                request = json.loads(line)
+                record = RecordId.parse(request["recordId"])
+                assert record is not None
+                found.setdefault(record.document_id, []).append(request["modelInput"])
+        return found
+
+    def jobs_of(self, pipeline: str) -> list[dict[str, Any]]:
+        """Read the jobs with records of a pipeline, the oldest first."""
+        rows = [row for row in self.rows("Jobs") if pipeline in row["pipelines"]]
+        return sorted(rows, key=lambda row: str(row["created_at"]))
+
+    def command(self, *arguments: str) -> Any:
+        """Run the command line as a process of its own, and read what it answers as JSON."""
+        program = Path(sys.executable).parent / "batchline"
+        done = subprocess.run(
+            [program, "--json", *arguments], check=False, capture_output=True, env=dict(os.environ)
+        )
+        assert done.returncode == 0, done.stderr.decode()
+        return json.loads(done.stdout)
+
+    @contextlib.contextmanager
+    def faults(self, **plan: Any) -> Iterator[None]:
+        """Have the emulator break things meanwhile."""
+        self._put_faults(plan)
+        try:
+            yield
+        finally:
+            self._put_faults({})
+
+    def _put_faults(self, plan: dict[str, Any]) -> None:
+        url = os.environ["AWS_ENDPOINT_URL_BEDROCK"] + "/_emulator/faults"
+        urllib.request.urlopen(urllib.request.Request(url, json.dumps(plan).encode(), method="PUT")).close()
 
     def closed_jobs(self) -> list[dict[str, Any]]:
         """Wait until every job is closed."""
