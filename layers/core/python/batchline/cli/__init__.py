@@ -26,6 +26,7 @@ from batchline.cli import (
     models,
     pipelines,
     prices,
+    recommend,
     redrive,
     results,
     resume,
@@ -130,6 +131,7 @@ app.command()(results.results)
 app.command()(jobs.jobs)
 app.command()(costs.costs)
 app.command(name="estimate")(estimate.command)
+app.command(name="recommend")(recommend.command)
 app.command()(failed.failed)
 app.command()(retry.retry)
 app.command()(cancel.cancel)

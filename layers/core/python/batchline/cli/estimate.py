@@ -89,9 +89,7 @@ def command(
         try:
             other = with_model(chosen, model)
         except Refused as refusal:
-            # There is no file to correct, and what it would say stands on one line.
-            said = refusal.message.removeprefix("line 1: ")
-            made[model] = said.removesuffix(" Correct the file and upload it again.")
+            made[model] = refusal.message
             continue
         made[model] = _estimate(other, places, exact, estimate.answers(other.pipeline, earlier))
     _show_all(run, chosen, made)
@@ -100,7 +98,13 @@ def command(
 def with_model(chosen: Chosen, model: str) -> Chosen:
     """Make a pipeline ask another model. Raises Refused where that cannot do what the pipeline wants."""
     said = json.loads(chosen.pipeline.dump()) | {"model": model}
-    return Chosen(chosen.name, pipelines.parse(json.dumps(said, ensure_ascii=False).encode()))
+    try:
+        pipeline = pipelines.parse(json.dumps(said, ensure_ascii=False).encode())
+    except Refused as refusal:
+        # There is no file to correct, and what it would say stands on one line.
+        told = refusal.message.removeprefix("line 1: ")
+        raise Refused(refusal.code, told.removesuffix(" Correct the file and upload it again.")) from refusal
+    return Chosen(chosen.name, pipeline)
 
 
 def _estimate(chosen: Chosen, places: Sequence[str], exact: Exact | None, length: Answers) -> Estimate:

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 import typer
 
-from batchline import catalog, clock, intake
+from batchline import clock, intake
 from batchline.aws import account, clients
 from batchline.aws.inbox import Inbox
 from batchline.chunk import INBOX, Upload
@@ -59,7 +59,7 @@ def choose(run: Session, named: str) -> Chosen:
         names = run.stack.control.pipelines()
         hint = did_you_mean(named, names) if names else "; none is in force"
         raise Problem(f"A pipeline file ends in .yaml, and there is no pipeline {named!r}{hint}")
-    catalog.adopt(account.load(run.stack.work))
+    account.adopt(run.stack.work.bucket)
     return Chosen(named, run.stack.pipelines.get(named, version), version)
 
 
