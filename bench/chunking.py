@@ -4,8 +4,8 @@
 
 The chunk path: formats.read, units.cut, prompts, records, lines; from a file to a file. The straightforward
 one (bench/straightforward.py) runs in an environment of its own, .local/bench. Each run is a process;
-starting it, importing what every format needs and loading tokenizers is not counted, loading
-parsers is. The inputs are made of this repository's own English and Japanese text, always the same.
+starting it, importing what every format needs and loading tokenizers is not counted, loading parsers is, from
+modules that a run on a small file has compiled. The inputs are made of this repository's own English and Japanese text, always the same.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import csv
 import html
 import io
 import json
+import os
 import random
 import resource
 import subprocess
@@ -199,7 +200,11 @@ def straightforward() -> Path:
 
 
 def run(*command: object) -> dict[str, float]:
-    done = subprocess.run([str(one) for one in command], check=True, capture_output=True, text=True)
+    environment = os.environ | {"PYTHONPYCACHEPREFIX": str(HOME / "compiled")}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    done = subprocess.run(
+        [str(one) for one in command], check=True, capture_output=True, text=True, env=environment
+    )
     result: dict[str, float] = json.loads(done.stdout)
     return result
 
@@ -207,8 +212,12 @@ def run(*command: object) -> dict[str, float]:
 def compare(kind: str, language: str, size: int, python: Path) -> None:
     path = HOME / f"{language}.{kind}"
     write, share = WRITERS[kind]
+    naive = (python, ROOT / "bench/straightforward.py", kind, path, path.with_suffix(".naive"))
+    write(path, language, 10_000)
+    run(*naive)
+    run(sys.executable, __file__, "--own", kind, path, NOVA, 0, 0)
     write(path, language, int(size * share))
-    theirs = run(python, ROOT / "bench/straightforward.py", kind, path, path.with_suffix(".naive"))
+    theirs = run(*naive)
     megabytes = path.stat().st_size / 1e6
     line = f"{kind:6}{language:4}{megabytes:7.1f} MB{megabytes / theirs['seconds']:8.2f} MB/s"
     line += f"{theirs['megabytes']:6.0f} MB"

@@ -136,3 +136,18 @@ def test_binary_is_refused(data: bytes) -> None:
 
 def test_escape_sequences_of_terminals_and_form_feeds_are_text() -> None:
     assert text(b"a\tb\fc\x1b[0m\n") == "a\tb\fc\x1b[0m\n"
+
+
+@pytest.mark.parametrize(
+    "written", ["café noir", "naïve résumé", "Müller", "Übergröße", "garçon", "Straße", "© 2024 Acme", "Zoë"]
+)
+def test_a_few_letters_among_ascii_are_western(written: str) -> None:
+    assert text(written.encode("cp1252")) == written
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [("да, OK", "cp1251"), ("ABC 日本", "cp932"), ("Ελληνικά abc", "cp1253")],
+)
+def test_a_few_words_of_another_script_are_not(written: str, name: str) -> None:
+    assert text(written.encode(name)) == written

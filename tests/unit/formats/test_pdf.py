@@ -187,6 +187,19 @@ def test_a_sentence_goes_on_over_the_page() -> None:
     assert text(drawn(pages)).count("where it began, but here.\n\nThat is all.") == 1
 
 
+def test_a_title_at_the_top_of_a_page_is_no_part_of_the_paragraph_before() -> None:
+    pages = [
+        ["本契約は、甲が乙に対してソフトウェアの開発を委託し、乙がこれを受託する契約です。"],
+        ["再発防止策", "第二倉庫では、歩行者の通路を十月末までに柵で分けます。担当は物流課の小林です。"],
+        ["費用は八十六万円を見込んでいますが、十一月に予定している見積もりの結果により変わ", "ります。"],
+    ]
+    assert text(drawn(pages, font="HeiseiMin-W3")) == (
+        "本契約は、甲が乙に対してソフトウェアの開発を委託し、乙がこれを受託する契約です。\n\n"
+        "再発防止策\n第二倉庫では、歩行者の通路を十月末までに柵で分けます。担当は物流課の小林です。"
+        "費用は八十六万円を見込んでいますが、十一月に予定している見積もりの結果により変わります。\n\n"
+    )
+
+
 def test_columns_are_read_one_after_the_other() -> None:
     def columns(canvas: Canvas, page: int) -> None:
         for left, words in ((50, "left"), (320, "right")):

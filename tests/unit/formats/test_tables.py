@@ -247,7 +247,7 @@ def test_a_parquet_cell_is_as_json_has_it() -> None:
 
 
 def test_markdown_tables_are_rectangular_and_escape_bars() -> None:
-    assert tables.markdown([["a"], ["b|c", "d\ne"]]) == "| a |  |\n| --- | --- |\n| b\\|c | d e |"
+    assert tables.markdown([["a"], ["b|c", "d\ne"]]) == "| a |  |\n| --- | --- |\n| b\\|c | d e |\n"
 
 
 def test_cells_in_text_are_as_the_file_has_them() -> None:

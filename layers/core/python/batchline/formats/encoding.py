@@ -42,6 +42,12 @@ _NOT_ASCII: Final = re.compile(rb"[\x80-\xff]")
 _WIDE_TEXT: Final = re.compile(
     "[\t-\r -~\u00a0-\u0530\u2010-\u203b\u3000-\u30ff\u4e00-\u9fff\uac00-\ud7a3\uff00-\uffef]"
 )
+# Of Windows-1252 in a word or by itself, as in `café`, `Größe` and `20 °C`.
+_LATIN: Final = re.compile(
+    rb"(?<![\x80-\xff])[\xa0-\xff](?![\x80-\xff])|(?<=[a-z])[\xdf-\xff]{2}(?![\x80-\xff])"
+)
+_LETTER: Final = re.compile(rb"[A-Za-z]")
+FEW: Final = 4
 _CUT: Final = frozenset({"unexpected end of data", "truncated data", "incomplete multibyte sequence"})
 
 
@@ -120,8 +126,16 @@ def _recognise(block: bytes, following: bytes, start: int, declared: str | None)
     )
 
 
+def _is_nearly_ascii(sample: bytes) -> bool:
+    """Tell text of a Western language that has so few other letters that statistics say nothing."""
+    few = len(_NOT_ASCII.findall(sample))
+    return few <= FEW and len(_LETTER.findall(sample)) >= 2 * few and _LATIN.sub(b"", sample).isascii()
+
+
 def _guess(sample: bytes) -> str:
     """Guess the encoding of a sample by statistics; nothing where they say nothing."""
+    if _is_nearly_ascii(sample):
+        return "cp1252"
     import chardet  # noqa: PLC0415 - takes longer than to read 2 MB of UTF-8, which needs no guess
 
     return chardet.detect(sample)["encoding"] or ""

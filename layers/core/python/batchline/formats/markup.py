@@ -104,7 +104,7 @@ def _table(tree: Tree, table: Node) -> str:
         rows.append(cells)
     if len(rows) < MIN_ROWS or max(map(len, rows)) < MIN_COLUMNS:
         return ""
-    return f"\n{tables.markdown(rows)}\n"
+    return "\n" + tables.markdown(rows)
 
 
 def _fill(cells: list[str], below: dict[int, tuple[int, str]]) -> None:

@@ -160,13 +160,3 @@ def attribute(element: Element | None, name: str, *, of_namespace: bool = False)
         if word == name and (namespace or not of_namespace):
             return str(value)
     return None
-
-
-def row(cells: Iterable[str]) -> str:
-    """Write a row of a Markdown table."""
-    return "| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in cells) + " |\n"
-
-
-def rule(columns: int) -> str:
-    """Write the line below the head of a Markdown table."""
-    return "|" + " --- |" * columns + "\n"

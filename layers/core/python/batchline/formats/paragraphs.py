@@ -37,6 +37,7 @@ _IS_CJK: Final = re.compile(f"[{CJK}]")
 # letters differ in width, and after the end of a sentence a break is likelier to be meant.
 _FULL: Final = 0.77
 _FULL_AFTER_SENTENCE: Final = 0.9
+_SHORT: Final = 0.5
 _LONGEST_WORD: Final = 30
 # No column is narrower, in letters: a page of short lines is a form or a title.
 _NARROWEST: Final = 40.0
@@ -69,12 +70,22 @@ def break_after(line: str, following: str, full: float) -> str:
         return "\n"
     starts_cjk = _IS_CJK.match(following)
     word = 2 if starts_cjk else min(len(following.partition(" ")[0]), _LONGEST_WORD)
-    ended = line.rstrip(_CLOSERS)[-1:] in _TERMINATORS
+    ended = _ends(line)
     if _length(line) + 1 + word <= full * (_FULL_AFTER_SENTENCE if ended else _FULL):
         return "\n\n" if ended else "\n"
     if starts_cjk or _IS_CJK.match(line[-1]) or line[-1] in "-/_":
         return ""
     return " "
+
+
+def is_title(line: str, before: str, following: str, full: float) -> bool:
+    """Say whether a line at the top of a page is short, ends no sentence and follows the end of one."""
+    short = _length(line) <= full * _SHORT and break_after(line, following, full) in {"\n", "\n\n"}
+    return short and _ends(before) and not _ends(line)
+
+
+def _ends(line: str) -> bool:
+    return line.rstrip(_CLOSERS)[-1:] in _TERMINATORS
 
 
 def bare(line: str, following: str) -> str:

@@ -151,14 +151,13 @@ def _sections(document: pdfium.PdfDocument, first: int) -> Iterator[Section]:
         lines = bodies.pop(number, None)
         if lines is None:
             lines = body(number)
-        following = ""
+        following: list[str] = []
         if number < count:
-            bodies[number + 1] = body(number + 1)
-            following = next(iter(bodies[number + 1]), "")
+            following = bodies[number + 1] = body(number + 1)
         around = sorted(near[n].width for n in near if abs(n - number) <= furniture.REACH)
         full = max(near[number].width, around[len(around) // 2])
         if not lines and near[number].drawn:
-            lines, following = [PICTURE], ""
+            lines, following = [PICTURE], []
         yield from _of_page(number, lines, following, full, outline)
         near.pop(number - furniture.REACH, None)
 
@@ -172,7 +171,7 @@ def _read(document: pdfium.PdfDocument, number: int) -> _Page:
 
 
 def _of_page(
-    number: int, lines: list[str], following: str, full: float, outline: "_Outline"
+    number: int, lines: list[str], following: list[str], full: float, outline: "_Outline"
 ) -> Iterator[Section]:
     """Join the lines of a page and cut the text where a bookmark's heading stands."""
     path = outline.before(number)
@@ -184,11 +183,13 @@ def _of_page(
             if parts:
                 yield Section("".join(parts), number, path)
             path, parts = starts[index], []
-        after = lines[index + 1] if index + 1 < len(lines) else following
-        if index + 1 == len(lines) and _is_split(line, after):
+        last = index + 1 == len(lines)
+        after, then = [*lines[index + 1 : index + 3], *following[:2], "", ""][:2]
+        if last and _is_split(line, after):
             line = line[:-1] + paragraphs.HYPHEN  # noqa: PLW2901 PDFium cannot see that the word goes on
         parts.append(paragraphs.bare(line, after))
-        if index in starts or index + 1 in starts or not after:
+        title = last and paragraphs.is_title(after, line, then, full)
+        if index in starts or index + 1 in starts or not after or title:
             parts.append("\n\n")
         else:
             parts.append(paragraphs.break_after(line, after, full))

@@ -7,7 +7,8 @@ from batchline.errors import Code, Refused
 from batchline.formats import isolated
 from batchline.formats.content import Section, Text
 from batchline.formats.numbering import to_int
-from batchline.formats.office import Element, Package, attribute, row, rule
+from batchline.formats.office import Element, Package, attribute
+from batchline.formats.tables import row, rule
 
 MAX_SLIDES: Final = 5_000
 TITLES: Final = frozenset({"title", "ctrTitle"})

@@ -9,7 +9,8 @@ import python_calamine as calamine
 from batchline.errors import Code, Refused
 from batchline.formats import isolated
 from batchline.formats.content import Section, Table, Text
-from batchline.formats.office import Package, row, rule
+from batchline.formats.office import Package
+from batchline.formats.tables import row, rule
 
 type Cell = int | float | str | bool | datetime.date | datetime.time | datetime.timedelta
 MAX_WHOLE: Final = 2**53

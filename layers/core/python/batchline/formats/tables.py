@@ -16,14 +16,14 @@ def content(rows: Iterator[Mapping[str, Any]], *, as_rows: bool) -> Content:
 
 def sections(rows: Iterable[Mapping[str, Any]]) -> Iterator[Section]:
     """Write each row as a paragraph, so that a chunk holds whole rows with the names of their columns."""
-    for row in rows:
-        yield Section(paragraph(row) + "\n\n")
+    for one in rows:
+        yield Section(paragraph(one) + "\n\n")
 
 
-def paragraph(row: Mapping[str, Any]) -> str:
+def paragraph(columns: Mapping[str, Any]) -> str:
     """Write a row as `column: value` lines."""
     return "\n".join(
-        [f"{name}: {value if type(value) is str else cell(value)}" for name, value in row.items()]
+        [f"{name}: {value if type(value) is str else cell(value)}" for name, value in columns.items()]
     )
 
 
@@ -45,9 +45,15 @@ def bad_row(line: int, what: str) -> Refused:
 def markdown(rows: Sequence[Sequence[str]]) -> str:
     """Write rows as a Markdown table, the first one as its head; short rows are filled up."""
     columns = max(map(len, rows))
-    written = [_row([*row, *[""] * (columns - len(row))]) for row in rows]
-    return "\n".join([written[0], "|" + " --- |" * columns, *written[1:]])
+    head, *others = (row([*cells, *[""] * (columns - len(cells))]) for cells in rows)
+    return "".join([head, rule(columns), *others])
 
 
-def _row(cells: Iterable[str]) -> str:
-    return "| " + " | ".join(" ".join(one.split()).replace("|", "\\|") for one in cells) + " |"
+def row(cells: Iterable[str]) -> str:
+    """Write a row of a Markdown table."""
+    return "| " + " | ".join(" ".join(one.split()).replace("|", "\\|") for one in cells) + " |\n"
+
+
+def rule(columns: int) -> str:
+    """Write the line below the head of a Markdown table."""
+    return "|" + " --- |" * columns + "\n"

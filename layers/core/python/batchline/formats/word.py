@@ -7,7 +7,8 @@ from typing import BinaryIO, Final, cast
 from batchline.formats import isolated, numbering
 from batchline.formats.content import Section, Text
 from batchline.formats.numbering import Numbering, to_int
-from batchline.formats.office import Element, Package, attribute, local, row, rule
+from batchline.formats.office import Element, Package, attribute, local
+from batchline.formats.tables import row, rule
 
 MAX_LEVEL: Final = 9
 # What is read again elsewhere, or is not part of the text: the older drawing of a text box, the place that
