@@ -4,6 +4,7 @@ import pytest
 from batchline import pipelines
 from batchline.errors import Code, Refused
 from batchline.pipelines import Pipeline
+from batchline.pipelines.keys import IN_FORCE
 
 HAIKU = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
 OPUS = "us.anthropic.claude-opus-4-8"
@@ -104,7 +105,7 @@ def test_what_a_model_takes_is_accepted(model: str, lines: list[str]) -> None:
 
 def test_a_version_in_force_stays_in_force_when_the_data_changes() -> None:
     text = Pipeline.model_validate(
-        {"model": OPUS, "prompt": "{{ text }}", "inference": {"temperature": 0}}, context=pipelines.IN_FORCE
+        {"model": OPUS, "prompt": "{{ text }}", "inference": {"temperature": 0}}, context=IN_FORCE
     ).dump()
     assert pipelines.load(text).inference.temperature == 0
 

@@ -7,6 +7,7 @@ import yaml
 from batchline import pipelines
 from batchline.errors import Code, Refused
 from batchline.pipelines import Pipeline, parse
+from batchline.pipelines.keys import Reduce
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -274,7 +275,7 @@ def test_one_model_is_the_same_version_in_a_list_or_not() -> None:
 
 def test_a_reduce_step_is_read() -> None:
     pipeline = parse(MINIMAL + b"combine: {prompt: 'Merge: {{ parts | join }}', max_tokens: 50}\n")
-    assert isinstance(pipeline.combine, pipelines.Reduce)
+    assert isinstance(pipeline.combine, Reduce)
     assert pipeline.reducing and pipeline.reducing.template.render(parts=["a", "b"]) == "Merge: ab"
     assert (pipeline.combine.model, pipeline.combine.max_tokens) == (None, 50)
     assert pipelines.load(pipeline.dump()) == pipeline

@@ -1,43 +1,35 @@
-"""The pipeline file: which model, which prompt, how to chunk, what to answer, what it may cost."""
+"""The keys of a pipeline: which model, which prompt, how to chunk, what to answer, what it may cost."""
 
-import difflib
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
-from functools import cached_property, lru_cache
+from functools import cached_property
 from itertools import pairwise
-from typing import Annotated, Any, Final, Literal, Self, override
+from typing import Annotated, Any, Final, Literal, Self
 
 import jinja2.meta
 import jsonschema
-import referencing
-import yaml
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import (
     BeforeValidator,
     Discriminator,
     Field,
     Tag,
-    ValidationError,
     ValidationInfo,
     field_serializer,
     field_validator,
     model_validator,
 )
-from referencing.exceptions import Unresolvable
-from referencing.jsonschema import DRAFT202012
 
 from batchline import catalog, parameters, prompts, structured
-from batchline.errors import Code, Refused
 from batchline.ids import MAX_ATTEMPTS
 from batchline.models import Frozen
+from batchline.pipelines import schemas
+from batchline.pipelines.hints import did_you_mean
+from batchline.pipelines.templates import TEMPLATES, compiled, variables
 
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-MAX_FILE_BYTES: Final = 100_000
-MAX_NUMBER_BITS: Final = 10_000  # of what a prompt computes
-MAX_DEPTH: Final = 50  # of a file's nesting; Python's own limit on recursion lies far above
 VARIABLES: Final = ("text", "document", "chunk", "row", "rows")
 REDUCE_VARIABLES: Final = ("text", "parts", "document")
 # What Bedrock takes as a tag of a job: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_Tag.html
@@ -47,59 +39,6 @@ TAGS_OF_OTHERS: Final = ("aws:", "batchline:")
 MAX_TAGS: Final = 40  # AWS takes 50 for one resource; some are ours
 # What Bedrock takes as a model's id or ARN.
 MODEL: Final = r"^[A-Za-z0-9][A-Za-z0-9.:/_-]*$"
-
-
-class _Templates(ImmutableSandboxedEnvironment):
-    """Jinja2, but a name after a dot is a column first: a table may have one called `items`."""
-
-    @override
-    def getattr(self, obj: Any, attribute: str) -> Any:
-        if isinstance(obj, Mapping) and attribute in obj:
-            return obj[attribute]
-        return super().getattr(obj, attribute)
-
-    # Python hears no signal while it multiplies, so no time limit ends these.
-    intercepted_binops = frozenset({"*", "**"})
-
-    @override
-    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-        if isinstance(left, int) and isinstance(right, int):
-            bits = left.bit_length() * right if operator == "**" else left.bit_length() + right.bit_length()
-            if bits > MAX_NUMBER_BITS:
-                message = "a number is too large"
-                raise OverflowError(message)
-        return super().call_binop(context, operator, left, right)
-
-
-TEMPLATES: Final = _Templates(
-    undefined=jinja2.StrictUndefined,
-    keep_trailing_newline=False,
-    autoescape=False,
-    optimized=False,  # nothing is computed while a template is compiled: only rendering is bounded
-)
-# A document's records are the same on every run, so nothing in a prompt is left to chance.
-del TEMPLATES.globals["lipsum"], TEMPLATES.filters["random"]
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML with the plain values of JSON: `no` is a word, `2026-01-05` is text, `12:30` is no number."""
-
-
-# Empty first, or the classes of YAML 1.1 would stay; https://yaml.org/spec/1.2.2/#103-core-schema
-_Loader.yaml_implicit_resolvers = {}
-for _tag, _pattern, _first in (
-    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
-    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
-    ("int", r"[-+]?(?:0|[1-9][0-9]{0,17})", list("-+0123456789")),
-    (
-        "float",
-        r"[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]{1,2})?",
-        list("-+.0123456789"),
-    ),
-    ("merge", r"<<", ["<"]),
-):
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), _first)
-
 IN_FORCE: Final = "in force"  # the context in which a version is read that was accepted before
 
 _DURATION: Final = re.compile(r"(\d+)\s*(s|m|h)")
@@ -125,7 +64,7 @@ def _listed(value: object, what: str) -> object:
     return (value,) if isinstance(value, str) else value
 
 
-class _Part(Frozen):
+class Part(Frozen):
     """A part of the file. None of its keys is a yes or no, and `true` is not taken for a 1."""
 
     @field_validator("*", mode="before")
@@ -137,7 +76,7 @@ class _Part(Frozen):
         return value
 
 
-class Chunk(_Part):
+class Chunk(Part):
     """How an upload is cut: by tokens, by pages, `rows` rows of a table per record, or not at all."""
 
     by: Literal["tokens", "page", "row", "document"] = "tokens"
@@ -153,14 +92,14 @@ class Chunk(_Part):
         return self
 
 
-class Confidence(_Part):
+class Confidence(Part):
     """Which number of an answer says how sure the model is, and from where on it is sure enough."""
 
     field: str = Field(min_length=1)
     at_least: float
 
 
-class Output(_Part):
+class Output(Part):
     """What an answer must look like: a JSON Schema. Without it an answer is text."""
 
     json_schema: dict[str, Any] = Field(alias="schema")
@@ -174,7 +113,7 @@ class Output(_Part):
         except jsonschema.SchemaError as error:
             message = f"not a JSON Schema: {error.message} at {error.json_path}"
             raise ValueError(message) from error
-        _refuse_references(schema)
+        schemas.refuse_references(schema)
         try:
             structured.Schema(schema)
         except structured.NotASchema as error:
@@ -206,44 +145,10 @@ class Output(_Part):
         if self.confidence is None or (named := self.confidence.field) in fields:
             return self
         message = f"the schema has no property {named}{did_you_mean(named, sorted(fields))}"
-        raise _Misfit(message, "output", "confidence", "field")
+        raise Misfit(message, "output", "confidence", "field")
 
 
-_EACH_KIND: Final[tuple[Any, ...]] = (None, True, 0, "", [], {})
-
-
-def _refuse_references(schema: dict[str, Any]) -> None:
-    """Raise ValueError for what is found to be wrong only when an answer is held against the schema."""
-    resolver = referencing.Registry().resolver_with_root(DRAFT202012.create_resource(schema))
-    validator = jsonschema.Draft202012Validator(schema, registry=referencing.Registry())
-    for ref in dict.fromkeys(_references(schema)):
-        if not ref.startswith("#"):
-            message = f"$ref {ref} leads outside the file; put the definition under $defs"
-            raise ValueError(message)
-        try:
-            validator.check_schema(resolver.lookup(ref).contents)
-            for value in _EACH_KIND:
-                validator.evolve(schema={"$ref": ref}).is_valid(value)
-        except (Unresolvable, jsonschema.SchemaError) as error:
-            message = f"$ref {ref} leads to no schema; put the definition under $defs"
-            raise ValueError(message) from error
-        except RecursionError as error:
-            message = f"$ref {ref} leads back to itself without end"
-            raise ValueError(message) from error
-
-
-def _references(schema: object) -> Iterator[str]:
-    if isinstance(schema, dict):
-        for key, value in schema.items():
-            if key in {"$ref", "$dynamicRef"} and isinstance(value, str):
-                yield value
-            yield from _references(value)
-    elif isinstance(schema, list):
-        for value in schema:
-            yield from _references(value)
-
-
-class Inference(_Part):
+class Inference(Part):
     """Parameters of the model, named as Bedrock names them; `dimensions` is the length of a vector."""
 
     max_tokens: int = Field(default=1024, ge=1)
@@ -253,13 +158,13 @@ class Inference(_Part):
     dimensions: int | None = Field(default=None, ge=1)
 
 
-class Budget(_Part):
+class Budget(Part):
     """What a pipeline may spend, in USD. Above it documents are HELD."""
 
     per_day_usd: Decimal = Field(gt=0)
 
 
-class _Misfit(ValueError):
+class Misfit(ValueError):
     """Two keys that do not fit each other; the one at `path` is to be corrected."""
 
     def __init__(self, message: str, *path: str) -> None:
@@ -267,35 +172,7 @@ class _Misfit(ValueError):
         self.path = path
 
 
-def _variables(prompt: str, known: tuple[str, ...]) -> set[str]:
-    """Name the variables that a template uses. Raises ValueError for a template that is wrong."""
-    try:
-        TEMPLATES.from_string(prompt)
-        parsed = TEMPLATES.parse(prompt)
-        used = jinja2.meta.find_undeclared_variables(parsed)
-    except jinja2.TemplateSyntaxError as error:
-        message = f"the template is wrong in its line {error.lineno}: {error.message}"
-        raise ValueError(message) from error
-    except (RecursionError, MemoryError, SyntaxError) as error:
-        # A template becomes Python code, and Python nests only so deep.
-        message = "the template is nested too deeply"
-        raise ValueError(message) from error
-    if any(True for _ in jinja2.meta.find_referenced_templates(parsed)):
-        message = "the template includes another one; a prompt stands in one piece"
-        raise ValueError(message)
-    if strange := sorted(used - set(known)):
-        message = f"unknown variable {strange[0]}{did_you_mean(strange[0], known)}"
-        raise ValueError(message)
-    return used
-
-
-@lru_cache(maxsize=64)
-def compiled(prompt: str) -> jinja2.Template:
-    """Compile a prompt's template."""
-    return TEMPLATES.from_string(prompt)
-
-
-class Reduce(_Part):
+class Reduce(Part):
     """A last request, or several in stages, that makes one answer of the answers to a document's parts.
 
     `model` is the pipeline's first one unless it is named; `max_tokens` the pipeline's.
@@ -308,13 +185,13 @@ class Reduce(_Part):
     @field_validator("prompt")
     @classmethod
     def _prompt_reads_the_parts(cls, prompt: str) -> str:
-        if not _variables(prompt, REDUCE_VARIABLES) & {"text", "parts"}:
+        if not variables(prompt, REDUCE_VARIABLES) & {"text", "parts"}:
             message = "it uses neither {{ text }} nor {{ parts }}, so no answer would be read"
             raise ValueError(message)
         return prompt
 
 
-class Review(_Part):
+class Review(Part):
     """When a person looks at a document before it ends: answers below the confidence, or invalid ones."""
 
     when: Annotated[
@@ -324,21 +201,21 @@ class Review(_Part):
 
 
 # Steps that pydantic puts into the place of an error to say which kind of value it took one for.
-_WORD: Final = "<word>"
-_KEYS: Final = "<keys>"
+WORD: Final = "<word>"
+KEYS: Final = "<keys>"
 
 
 def _kind_of_combine(value: object) -> str:
-    return _KEYS if isinstance(value, Mapping | Reduce) else _WORD
+    return KEYS if isinstance(value, Mapping | Reduce) else WORD
 
 
 type Combine = Annotated[
-    Annotated[Literal["concat", "list", "jsonl", "csv"], Tag(_WORD)] | Annotated[Reduce, Tag(_KEYS)],
+    Annotated[Literal["concat", "list", "jsonl", "csv"], Tag(WORD)] | Annotated[Reduce, Tag(KEYS)],
     Discriminator(_kind_of_combine),
 ]
 
 
-class Pipeline(_Part):
+class Pipeline(Part):
     """One version of a pipeline, as its file says it.
 
     `models` are tried in their order: the next one gets what the one before could not answer well.
@@ -394,7 +271,7 @@ class Pipeline(_Part):
     @field_validator("prompt")
     @classmethod
     def _prompt_reads_the_document(cls, prompt: str) -> str:
-        if not _variables(prompt, VARIABLES) & {"text", "row", "rows"}:
+        if not variables(prompt, VARIABLES) & {"text", "row", "rows"}:
             message = "it uses neither {{ text }} nor {{ row }}, so no document would be read"
             raise ValueError(message)
         return prompt
@@ -406,23 +283,23 @@ class Pipeline(_Part):
         self._rows_fit_together()
         if self.combine in {"jsonl", "csv"} and self.chunk.by != "row":
             message = f"combine: {self.combine} writes a row per input row, which needs `chunk: {{by: row}}`"
-            raise _Misfit(message, "combine")
+            raise Misfit(message, "combine")
         for known in map(catalog.model, self.models):
             if wrong := parameters.misfit(known, self._given(known)):
-                raise _Misfit(wrong.message, "inference", wrong.key)
+                raise Misfit(wrong.message, "inference", wrong.key)
             self._fit_an_embedding(known)
             if self.too_few == "flex" and not known.flex:
                 message = f"too_few: flex needs a model with the flex tier; {known.base_id} has none"
-                raise _Misfit(message, "too_few")
+                raise Misfit(message, "too_few")
         if len(self.models) > self.attempts:
             message = f"{len(self.models)} models need as many attempts, but attempts is {self.attempts}"
-            raise _Misfit(message, "attempts" if "attempts" in self.model_fields_set else "model")
+            raise Misfit(message, "attempts" if "attempts" in self.model_fields_set else "model")
         if len(set(self.models)) < len(self.models):
             message = "a model is named twice"
-            raise _Misfit(message, "model")
+            raise Misfit(message, "model")
         if self.review and "confidence" in self.review.when and not (self.output and self.output.confidence):
             message = "review.when is confidence, which needs output.confidence"
-            raise _Misfit(message, "review", "when")
+            raise Misfit(message, "review", "when")
         return self
 
     def _rows_fit_together(self) -> None:
@@ -430,15 +307,15 @@ class Pipeline(_Part):
         for name in sorted(used & {"row", "rows"}):
             if self.chunk.by != "row":
                 message = f"the prompt uses {{{{ {name} }}}}, which needs `chunk: {{by: row}}`"
-                raise _Misfit(message, "prompt")
+                raise Misfit(message, "prompt")
         if self.chunk.rows > 1 and self.chunk.by != "row":
             message = "chunk.rows counts the rows of a table, which needs `by: row`"
-            raise _Misfit(message, "chunk", "rows")
+            raise Misfit(message, "chunk", "rows")
         if self.chunk.rows > 1 and "row" in used:
             message = (
                 f"the prompt uses {{{{ row }}}}, but a record has {self.chunk.rows} rows; use {{{{ rows }}}}"
             )
-            raise _Misfit(message, "prompt")
+            raise Misfit(message, "prompt")
 
     @property
     def template(self) -> jinja2.Template:
@@ -470,19 +347,19 @@ class Pipeline(_Part):
         return given if model.embeds else given | {"max_tokens": self.inference.max_tokens}
 
     def _fit_an_embedding(self, model: catalog.Model) -> None:
-        """Raise _Misfit for what has no meaning where the answer is a vector."""
+        """Raise Misfit for what has no meaning where the answer is a vector."""
         if not model.embeds:
             return
         what = f"{model.base_id} answers with a vector"
         for key in ("system", "output", "review"):
             if getattr(self, key) is not None:
-                raise _Misfit(f"{what} and takes no {key}: leave it out", key)
+                raise Misfit(f"{what} and takes no {key}: leave it out", key)
         if self.combine not in {"list", "jsonl"}:
             message = f"{what}, and vectors are not put together as text: write `combine: list`"
-            raise _Misfit(message, "combine" if "combine" in self.model_fields_set else "model")
+            raise Misfit(message, "combine" if "combine" in self.model_fields_set else "model")
         if len(self.models) > 1:
             message = f"{what}, and vectors of different models cannot be compared: name one model"
-            raise _Misfit(message, "model")
+            raise Misfit(message, "model")
 
     @property
     def answer_tokens(self) -> int:
@@ -515,141 +392,3 @@ class Pipeline(_Part):
 def load(text: str) -> Pipeline:
     """Read what `Pipeline.dump` wrote. What a newer catalog says of its model does not matter any more."""
     return Pipeline.model_validate_json(text, context=IN_FORCE)
-
-
-def parse(data: bytes) -> Pipeline:
-    """Read a pipeline file.
-
-    Raises Refused(PIPELINE_INVALID) with the line and what to change.
-    """
-    if len(data) > MAX_FILE_BYTES:
-        raise _invalid(f"the file has {len(data)} bytes; a pipeline file has at most {MAX_FILE_BYTES}")
-    try:
-        text = data.decode("utf-8-sig")
-        _refuse_unread(text)
-        root = yaml.compose(text, Loader=_Loader)
-    except UnicodeDecodeError as error:
-        start = error.start + len(data) - len(error.object)  # the mark at the start is not counted
-        raise _invalid(f"byte {start} is not UTF-8; save the file as UTF-8") from error
-    except yaml.YAMLError as error:
-        raise _invalid(_yaml_problem(error, text)) from error
-    if not isinstance(root, yaml.MappingNode):
-        raise _invalid("the file must hold keys and values, such as `model: …` and `prompt: …`")
-    lines = dict(_lines(root, ()))
-    try:
-        return Pipeline.model_validate(yaml.load(text, Loader=_Loader))  # noqa: S506 - a SafeLoader
-    except ValidationError as error:
-        problems = [_problem(dict(e), lines) for e in error.errors(include_url=False)]
-        raise _invalid("; ".join(dict.fromkeys(problems))) from error
-
-
-def did_you_mean(word: str, known: tuple[str, ...] | list[str]) -> str:
-    """Say which known word was probably meant, as the end of a sentence."""
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
-    return f"; did you mean {close[0]}?" if close else f"; known are {', '.join(known)}"
-
-
-def _invalid(message: str) -> Refused:
-    return Refused(Code.PIPELINE_INVALID, f"{message}. Correct the file and upload it again.")
-
-
-def _yaml_problem(error: yaml.YAMLError, text: str) -> str:
-    if isinstance(error, yaml.reader.ReaderError):
-        line = text.count("\n", 0, error.position) + 1
-        return f"line {line}: not YAML: the character U+{error.character:04X} is not allowed"
-    mark = getattr(error, "problem_mark", None)
-    where = f"line {mark.line + 1}: " if mark else ""
-    return f"{where}not YAML: {getattr(error, 'problem', None) or error}"
-
-
-_OPENING: Final = (
-    yaml.BlockMappingStartToken,
-    yaml.BlockSequenceStartToken,
-    yaml.FlowMappingStartToken,
-    yaml.FlowSequenceStartToken,
-)
-_CLOSING: Final = (yaml.BlockEndToken, yaml.FlowMappingEndToken, yaml.FlowSequenceEndToken)
-
-
-def _refuse_unread(text: str) -> None:
-    """Refuse, before anything is built, what YAML has but a pipeline file does not need."""
-    depth = 0
-    for token in yaml.scan(text, Loader=_Loader):
-        line = token.start_mark.line + 1
-        if isinstance(token, yaml.AnchorToken | yaml.AliasToken):
-            raise _invalid(f"line {line}: anchors and aliases are not supported")
-        if isinstance(token, yaml.TagToken):
-            raise _invalid(f"line {line}: tags such as !!str are not supported; quote what is text")
-        depth += isinstance(token, _OPENING) - isinstance(token, _CLOSING)
-        if depth > MAX_DEPTH:
-            raise _invalid(f"line {line}: nested more than {MAX_DEPTH} levels deep")
-
-
-type _Path = tuple[str | int, ...]
-
-
-def _lines(node: yaml.Node, path: _Path) -> Iterator[tuple[_Path, int]]:
-    """Yield the line of every key; refuse what YAML would take in silence."""
-    if isinstance(node, yaml.MappingNode):
-        keys: set[str] = set()
-        for key, value in node.value:
-            name = _key(key)
-            line = key.start_mark.line + 1
-            if name in keys:
-                raise _invalid(f"line {line}: {name} is given twice")
-            keys.add(name)
-            yield (*path, name), line
-            yield from _lines(value, (*path, name))
-    elif isinstance(node, yaml.SequenceNode):
-        for number, value in enumerate(node.value):
-            yield (*path, number), value.start_mark.line + 1
-            yield from _lines(value, (*path, number))
-    elif not node.value.isascii() and any("\ud800" <= one <= "\udfff" for one in node.value):
-        raise _invalid(f"line {node.start_mark.line + 1}: an escape stands for half a character")
-
-
-def _key(node: yaml.Node) -> str:
-    """Read a key, which is text; `prompt: {{ text }}` without quotes would be a mapping as a key."""
-    line = node.start_mark.line + 1
-    if not isinstance(node, yaml.ScalarNode):
-        raise _invalid(f"line {line}: braces have a meaning in YAML; put the value in quotes or after a |")
-    if node.tag == "tag:yaml.org,2002:merge":
-        raise _invalid(f"line {line}: anchors and aliases are not supported, nor is <<")
-    if node.tag != "tag:yaml.org,2002:str":
-        raise _invalid(f"line {line}: the key {node.value or 'that is empty'} must be text; put it in quotes")
-    return str(node.value)
-
-
-def _problem(error: Mapping[str, Any], lines: Mapping[_Path, int]) -> str:
-    """Turn one of pydantic's errors into a sentence with its line."""
-    path: _Path = tuple(step for step in error["loc"] if step not in {_WORD, _KEYS})
-    if path[-1:] == (0,) and path not in lines:
-        path = path[:-1]  # a single word where a list may stand
-    cause = error.get("ctx", {}).get("error")
-    known = cause.path if isinstance(cause, _Misfit) else path
-    while known and known not in lines:
-        known = known[:-1]
-    where = f"line {lines[known]}: " if known else ""
-    name = ".".join(map(str, path))
-    if error["type"] == "extra_forbidden":
-        return f"{where}unknown key {name}{did_you_mean(str(path[-1]), _keys(path[:-1]))}"
-    if error["type"] == "missing":
-        return f"{where}{name} is missing"
-    said = str(error["msg"]).removeprefix("Value error, ")
-    return f"{where}{name + ': ' if name else ''}{said[0].lower()}{said[1:]}"
-
-
-def _keys(path: _Path) -> list[str]:
-    """Name the keys that a place of the file may have."""
-    parts: dict[_Path, type[Frozen]] = {
-        (): Pipeline,
-        ("chunk",): Chunk,
-        ("output",): Output,
-        ("output", "confidence"): Confidence,
-        ("combine",): Reduce,
-        ("inference",): Inference,
-        ("budget",): Budget,
-        ("review",): Review,
-    }
-    fields = parts[path].model_fields
-    return [field.alias or name for name, field in fields.items()]
