@@ -276,7 +276,8 @@ def test_one_model_is_the_same_version_in_a_list_or_not() -> None:
 def test_a_reduce_step_is_read() -> None:
     pipeline = parse(MINIMAL + b"combine: {prompt: 'Merge: {{ parts | join }}', max_tokens: 50}\n")
     assert isinstance(pipeline.combine, Reduce)
-    assert pipeline.reducing and pipeline.reducing.template.render(parts=["a", "b"]) == "Merge: ab"
+    assert pipeline.reducing
+    assert pipeline.reducing.template.render(parts=["a", "b"]) == "Merge: ab"
     assert (pipeline.combine.model, pipeline.combine.max_tokens) == (None, 50)
     assert pipelines.load(pipeline.dump()) == pipeline
 
