@@ -4,8 +4,9 @@
 
 The chunk path: formats.read, units.cut, prompts, records, lines; from a file to a file. The straightforward
 one (bench/straightforward.py) runs in an environment of its own, .local/bench. Each run is a process;
-starting it, importing what every format needs and loading tokenizers is not counted, loading parsers is, from
-modules that a run on a small file has compiled. The inputs are made of this repository's own English and Japanese text, always the same.
+starting it, importing what every format needs and loading tokenizers is not counted, loading parsers is,
+from modules that a run on a small file has compiled. The inputs are made of this repository's own English
+and Japanese text, always the same.
 """
 
 import argparse

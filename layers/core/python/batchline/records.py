@@ -47,6 +47,7 @@ class Form:
     before: bytes  # the body around the prompt, which stands in it as a JSON string
     after: bytes
     told: float  # estimated tokens of what is said beside the prompt
+    room: int  # tokens that a request may have
 
     @classmethod
     def of(cls, pipeline: Pipeline) -> Self:
@@ -57,7 +58,8 @@ class Form:
         if model.structured_output:
             told += pipeline.schema_text or ""
         plain = prompts.Plain.of(TEMPLATES.parse(pipeline.prompt))
-        return cls(pipeline, model, counted, plain, before, after, counted.weigh(told))
+        room = model.context - pipeline.answer_tokens
+        return cls(pipeline, model, counted, plain, before, after, counted.weigh(told), room)
 
     def record(self, index: int, variables: Mapping[str, Any], *, image: Image | None = None) -> Record:
         """Render the prompt for one chunk, or for a picture, which stands before it.
@@ -73,7 +75,7 @@ class Form:
         prompt, written = self._prompt(index, variables)
         said = self.told + self.counter.weigh(prompt)
         tokens = (rounded(said) if said else 0) + FRAME_TOKENS + (IMAGE_TOKENS if image else 0)
-        if tokens + self.pipeline.answer_tokens > self.model.context:
+        if tokens > self.room:
             raise Refused(
                 Code.PROMPT_TOO_LONG,
                 f"Record {index} has about {tokens} tokens and may answer {self.pipeline.answer_tokens}; "
