@@ -231,8 +231,8 @@ def compare(kind: str, language: str, size: int, python: Path) -> None:
 
 def main() -> None:
     if sys.argv[1:2] == ["--own"]:
-        kind, path, model, size, seconds = sys.argv[2:]
-        own(kind, Path(path), model, int(size), float(seconds))
+        kind, name, model, size, seconds = sys.argv[2:]
+        own(kind, Path(name), model, int(size), float(seconds))
         return
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
