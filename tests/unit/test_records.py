@@ -7,7 +7,7 @@ import pytest
 from batchline import catalog, records
 from batchline.errors import Code, Refused
 from batchline.pipelines import Pipeline
-from batchline.tokens import estimate_tokens
+from batchline.tokens import count_tokens, estimate_tokens
 from botocore.validate import ParamValidator
 from hypothesis import given
 from hypothesis import strategies as st
@@ -204,3 +204,17 @@ def test_room_that_was_raised_stays_within_the_next_model() -> None:
         for model in (HAIKU, TITAN_TEXT, "example.unknown-v1")
     ]
     assert rooms == [9_000, 8_000, 9_000]
+
+
+def test_near_the_limit_tokens_are_counted_and_not_estimated() -> None:
+    """Markup has far more tokens than its characters let expect; the estimate alone would let it pass."""
+    spec = Pipeline.model_validate({"model": "openai.gpt-oss-20b-1:0", "prompt": "{{ text }}"})
+    room = catalog.model(spec.model).context - spec.answer_tokens
+    text = "<td>#!</td>{{}}\n"
+    each = count_tokens(text * 1_000, spec.model) / 1_000
+    count = int(room / each)
+    assert estimate_tokens(text * (count + 100), spec.model) < room
+    with pytest.raises(Refused, match=r"Record 0 has about") as caught:
+        records.record(spec, 0, {"text": text * (count + 100)})
+    assert caught.value.code == Code.PROMPT_TOO_LONG
+    assert records.record(spec, 0, {"text": text * (count - 100)}).input_tokens <= room
