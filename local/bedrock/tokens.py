@@ -2,7 +2,7 @@
 
 No tokenizer runs here: a count is the text's Latin and its Chinese or Japanese characters, each
 divided by the family's ratio in `data/models.json`, which also states where each ratio comes from.
-Ordinary prose is met within a few per cent; code and JSON have more tokens than this says.
+Ordinary prose is met within 10 %; code and JSON have more tokens than this says.
 """
 
 import math

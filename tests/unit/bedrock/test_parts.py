@@ -143,9 +143,9 @@ class TestTokens:
     @pytest.mark.parametrize(
         ("family", "text", "expected"),
         [
-            ("claude", "a" * 45, 10),  # 45 / 4.50
-            ("claude", "あ" * 108, 100),  # 108 / 1.08
-            ("claude", "a" * 9 + "あ" * 54, 52),  # 2 + 50
+            ("claude", "a" * 37, 10),  # 37 / 3.70
+            ("claude", "あ" * 92, 100),  # 92 / 0.92
+            ("claude", "a" * 37 + "あ" * 46, 60),  # 10 + 50
             ("llama4", "a" * 97, 20),  # 97 / 4.85
             ("nova", "", 0),
             ("nova", "a", 1),
