@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from batchline.chunk import Upload
-from batchline.cli import checkout, costs, demo, hoisted, results, tracking, upload
+from batchline.cli import checkout, demo, grouping, hoisted, rates, results, tracking, upload
 from batchline.cli.session import Problem, Session
 from batchline.cli.tracking import File, Sent
 from batchline.cli.views import Document, Entry, Totals, numbers
@@ -136,13 +136,13 @@ def test_answers_are_readable(answer: object, said: str) -> None:
 
 def test_costs_are_added_up_by_rate_and_nobodys_are_kept_apart() -> None:
     nobody = entry(pipeline=None, cost_usd=Decimal("0.001"))
-    lines = costs.lines([entry(), nobody, entry(job_id="j2", cost_usd=Decimal("0.2")), entry(tier="flex")])
+    lines = rates.lines([entry(), nobody, entry(job_id="j2", cost_usd=Decimal("0.2")), entry(tier="flex")])
     assert [(one.rate.pipeline, one.rate.engine, one.jobs, one.charge.cost_usd) for one in lines] == [
         ("notes", "batch", 2, Decimal("0.3")),
         ("notes", "batch flex", 1, Decimal("0.1")),
         (None, "batch", 1, Decimal("0.001")),
     ]
-    assert costs.total([entry(), nobody]) == (
+    assert grouping.total([entry(), nobody]) == (
         Usage(200, 20),
         Charge(Decimal("0.101"), Decimal("0.2")),
     )

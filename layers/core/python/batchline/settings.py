@@ -88,6 +88,7 @@ class Reconcile(_Settings):
     work_bucket: str
     documents_table: str
     jobs_table: str
+    costs_table: str
     control_table: str
     uploads_queue: str
     wake_queue: str

@@ -84,7 +84,7 @@ class Source:
                 if "QuotaName" in one and "Value" in one
             ]
         except ClientError as error:
-            raise _not_allowed(error, "servicequotas:ListServiceQuotas") from error
+            raise not_allowed(error, "servicequotas:ListServiceQuotas") from error
 
     def _profiles(self) -> dict[str, str]:
         """Say which model is behind each of the account's own profiles."""
@@ -96,14 +96,14 @@ class Source:
                 for one in page["inferenceProfileSummaries"]
             }
         except ClientError as error:
-            raise _not_allowed(error, "bedrock:ListInferenceProfiles") from error
+            raise not_allowed(error, "bedrock:ListInferenceProfiles") from error
 
     def profile(self, arn: str) -> str:
         """Say which model is behind one profile. Raises NotAllowed."""
         try:
             return _model(self.bedrock.get_inference_profile(inferenceProfileIdentifier=arn))
         except ClientError as error:
-            raise _not_allowed(error, "bedrock:GetInferenceProfile") from error
+            raise not_allowed(error, "bedrock:GetInferenceProfile") from error
 
 
 def _model(profile: Any) -> str:
@@ -120,7 +120,8 @@ def _last(arn: str) -> str:
     return arn.rsplit("/", 1)[-1]
 
 
-def _not_allowed(error: ClientError, action: str) -> Exception:
+def not_allowed(error: ClientError, action: str) -> Exception:
+    """Say which permission is missing, if that is what is wrong."""
     if code_of(error) not in DENIED:
         return error
     return NotAllowed(f"Your AWS identity may not do this: it needs the IAM action {action}.")

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 
 from batchline import prices
-from batchline.aws.costs import UNATTRIBUTED
 from batchline.aws.dynamo import Row
+from batchline.ledger import UNATTRIBUTED
 from batchline.models import Charge, Engine, Tier, Usage
 from batchline.outcomes import Tally
 

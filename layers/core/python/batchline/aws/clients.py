@@ -9,6 +9,7 @@ from botocore.config import Config
 if TYPE_CHECKING:
     from mypy_boto3_bedrock import BedrockClient
     from mypy_boto3_bedrock_runtime import BedrockRuntimeClient
+    from mypy_boto3_ce import CostExplorerClient
     from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_events import EventBridgeClient
@@ -74,3 +75,8 @@ def cloudformation() -> "CloudFormationClient":
 @cache
 def service_quotas() -> "ServiceQuotasClient":
     return boto3.client("service-quotas", config=ATTENDED)
+
+
+@cache
+def cost_explorer() -> "CostExplorerClient":
+    return boto3.client("ce", region_name="us-east-1", config=ATTENDED)  # it is nowhere else

@@ -4,19 +4,23 @@ document#<id> / <job_id>             what one job charged for one document
 document#-    / <job_id>             what a job charged and no document owns
 day#<date>    / <pipeline>#<job_id>  what one job charged for one pipeline
 job#<job_id>  / total                the manifest, what was booked, and the difference
+month#<month> / <pipeline>#<model>#… the days of a month that is over, added up
+month#<month> / -                    that they are, and by when
 """
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from batchline import ledger
 from batchline.aws import dynamo
 from batchline.aws.dynamo import Row
+from batchline.ledger import UNATTRIBUTED
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-UNATTRIBUTED = "-"
+ROLLED_UP: Final = "-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,28 @@ class Costs:
 
     def of_day(self, day: str) -> Iterator[Row]:
         return self._scope(f"day#{day}")
+
+    def of_month(self, month: str) -> Iterator[Row]:
+        """Yield a month added up, or its days' entries when it is not over yet."""
+        rows = list(self._scope(f"month#{month}"))
+        if any(one["entry"] == ROLLED_UP for one in rows):
+            return (one for one in rows if one["entry"] != ROLLED_UP)
+        return self._days_of(month)
+
+    def roll_up(self, month: str, at: str) -> bool:
+        """Add up a month that is over, once. False: it is already.
+
+        The mark is written last, so a run that breaks off is repeated, and writes the same again.
+        """
+        mark = {"scope": f"month#{month}", "entry": ROLLED_UP}
+        if any(True for _ in dynamo.get_many(self.client, self.table, [mark])):
+            return False
+        self.book(ledger.roll_up(month, self._days_of(month)))
+        self.book([mark | {"rolled_up_at": at}])
+        return True
+
+    def _days_of(self, month: str) -> Iterator[Row]:
+        return (row for day in ledger.days_of(month) for row in self.of_day(day))
 
     def totals(self, job_ids: Iterable[str]) -> Iterator[Row]:
         """Yield the total entries of jobs, in no order; a job that is not closed has none."""

@@ -9,10 +9,11 @@ from datetime import datetime, timedelta
 from itertools import batched, islice
 from typing import Final, Self
 
-from batchline import catalog, ids, reconcile, settings
+from batchline import catalog, ids, ledger, reconcile, settings
 from batchline.aws import clients
 from batchline.aws.bedrock import Bedrock, Listed, Unanswered
 from batchline.aws.control import Control, Lane
+from batchline.aws.costs import Costs
 from batchline.aws.documents import Documents
 from batchline.aws.dynamo import BATCH_READS, Row
 from batchline.aws.jobs import Jobs
@@ -59,6 +60,7 @@ class Reconciler:
     jobs: Jobs
     control: Control
     bedrock: Bedrock
+    costs: Costs
     watch: Watch
     uploads_queue: Queue
     wake_queue: Queue
@@ -77,6 +79,7 @@ class Reconciler:
             jobs=jobs,
             control=control,
             bedrock=Bedrock(clients.bedrock()),
+            costs=Costs(clients.dynamodb(), env.costs_table),
             watch=Watch(
                 documents=documents,
                 jobs=jobs,
@@ -108,6 +111,7 @@ class Reconciler:
         documents = self._ring_documents()
         watched = self.watch.run()
         self.control.forget_cancels(now)
+        self.costs.roll_up(ledger.last_settled_month(now), timestamp(now))
         return Reconciled(
             jobs=rung,
             documents=documents + watched.rung,

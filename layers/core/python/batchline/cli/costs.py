@@ -1,110 +1,60 @@
 """`batchline costs`: the ledger, and the proof that it adds up."""
 
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from decimal import Decimal
+from pathlib import Path
 from typing import Annotated, Any, Final, Self
 
 import typer
-from rich.console import Group, RenderableType
+from rich.console import RenderableType
 from rich.text import Text
 
-from batchline import clock
+from batchline import clock, ledger
 from batchline.aws.stack import Stack
-from batchline.cli import jobs, listing, tables
+from batchline.cli import export, grouping, jobs, listing, rates, reckoning, tables
+from batchline.cli.grouping import NOBODY, total
 from batchline.cli.session import Problem, Session, fail, session
-from batchline.cli.tables import Column
 from batchline.cli.views import Entry, amounts
-from batchline.models import Charge, Range, Usage
+from batchline.models import Range, Usage
 
-NOBODY: Final = "(unattributed)"
-COLUMNS: Final = (
-    Column("pipeline"),
-    Column("model", least=14),
-    Column("engine", drop=4),
-    Column("jobs", "right", drop=2),
-    Column("tokens\nin", "right"),
-    Column("tokens\nout", "right"),
-    Column("USD per M\nin, out", "right", drop=3),
-    Column("cost\nUSD", "right"),
-    Column("saved\nUSD", "right", drop=1),
+UNSURE: Final = {
+    "unknown": "\nNo price is known for {models}: booked at 0.",
+    "half": "\n~ No batch price is published for {models}: booked at half the price on demand.",
+}
+
+
+# The finest rows of an export, in their order.
+FINEST: Final = (
+    *("booked_at", "job_id", "pipeline", "document_id", "model", "engine", "tier", "tags"),
+    *("succeeded", "failed", "retried", "input_tokens", "output_tokens"),
+    *("input_price", "output_price", "basis", "cost_usd", "saved_usd"),
 )
+SUMS: Final = ("jobs", "input_tokens", "output_tokens", "cost_usd", "saved_usd")
 
 
 @dataclass(frozen=True, slots=True)
-class Rate:
-    """What is charged alike: one pipeline, model, engine and price in USD per million tokens."""
+class Asked:
+    """How the ledger is to be shown: added up by `by`, or by what is charged alike; and in which form."""
 
-    pipeline: str | None
-    model: str
-    engine: str
-    input_price: Decimal
-    output_price: Decimal
-    basis: str
+    by: tuple[str, ...] = ()
+    as_csv: bool = False
+    parquet: Path | None = None
 
-    @classmethod
-    def of(cls, entry: Entry) -> Self:
-        return cls(
-            pipeline=None if entry.unattributed else entry.pipeline,
-            model=entry.model,
-            engine=entry.kind,
-            input_price=entry.input_price,
-            output_price=entry.output_price,
-            basis=entry.basis,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """What jobs cost together at one rate."""
-
-    rate: Rate
-    jobs: int
-    usage: Usage
-    charge: Charge
-
-    def json(self) -> dict[str, Any]:
-        rate = self.rate
-        return {
-            "pipeline": rate.pipeline,
-            "model": rate.model,
-            "engine": rate.engine,
-            "price": {"input": rate.input_price, "output": rate.output_price, "basis": rate.basis},
-            "jobs": self.jobs,
-            **amounts(self.usage, self.charge),
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Proof:
-    """The two sides of the ledger: what was given to somebody or nobody, and what jobs charged."""
-
-    given: Charge
-    given_usage: Usage
-    unattributed: Charge
-    unattributed_usage: Usage
-    charged: Charge
-    charged_usage: Usage
-    jobs: int
-    verified: int
-
-    @property
-    def adds_up(self) -> bool:
-        return (
-            self.given + self.unattributed == self.charged
-            and self.given_usage + self.unattributed_usage == self.charged_usage
-        )
-
-    def json(self) -> dict[str, Any]:
-        return {
-            "given_usd": self.given.cost_usd,
-            "unattributed_usd": self.unattributed.cost_usd,
-            "jobs_usd": self.charged.cost_usd,
-            "jobs": self.jobs,
-            "verified_jobs": self.verified,
-            "adds_up": self.adds_up,
-        }
+    def write(self, run: Session, entries: Sequence[Entry]) -> bool:
+        """Export entries. Tells whether that is all that was asked for."""
+        if self.by:
+            names: Sequence[str] = (*self.by, *SUMS)
+            rows = [one.row(self.by) for one in grouping.groups(entries, self.by)]
+        else:
+            names, rows = FINEST, [_finest(one) for one in entries]
+        if self.parquet:
+            export.write_parquet(rows, names, self.parquet)
+            run.note(f"Wrote {len(rows):,} rows to {self.parquet}.")
+        if self.as_csv:
+            export.write_csv(rows, names, sys.stdout)
+        return self.as_csv or self.parquet is not None
 
 
 def costs(
@@ -115,6 +65,17 @@ def costs(
         typer.Option(formats=["%Y-%m-%d"], help="Only this day (UTC).", show_default=False),
     ] = None,
     days: Annotated[int, typer.Option(min=1, help="The last days (UTC).")] = 7,
+    months: Annotated[
+        int | None, typer.Option(min=1, help="The last months (UTC), this one included.", show_default=False)
+    ] = None,
+    by: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Add up by day, month, pipeline, model, engine, document, job, tag or tag:NAME; may be "
+            "given several times.",
+            show_default=False,
+        ),
+    ] = None,
     pipeline: Annotated[str | None, typer.Option(help="Only this pipeline.", show_default=False)] = None,
     document: Annotated[
         str | None,
@@ -124,6 +85,18 @@ def costs(
         str | None,
         typer.Option(help="The entries of a job: what each document owns of it.", show_default=False),
     ] = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Write CSV to standard output.")] = False,
+    parquet: Annotated[
+        Path | None, typer.Option(help="Write a Parquet file.", dir_okay=False, show_default=False)
+    ] = None,
+    reconcile: Annotated[
+        bool,
+        typer.Option(
+            "--reconcile",
+            help="Hold every job against its manifest, and the days against Cost Explorer (which charges "
+            "0.01 USD for the answer).",
+        ),
+    ] = False,
 ) -> None:
     """Show what was charged, by pipeline, model and price, and check that the ledger adds up.
 
@@ -131,29 +104,85 @@ def costs(
     """
     if document and job:
         raise typer.BadParameter("give --document or --job, not both")
+    if reconcile and (document or job or pipeline or by or as_csv or parquet):
+        raise typer.BadParameter("--reconcile takes whole days: give --day, --days or --months")
+    if as_csv and session(context).as_json:
+        raise typer.BadParameter("give --csv or --json, not both")
     run = session(context)
     now = clock.now()
+    asked = Asked(tuple(by or ()), as_csv, parquet)
+    for one in asked.by:
+        grouping.label(one)  # before anything is read
     if document:
-        _of_document(run, now, document)
+        _of_document(run, now, document, asked)
     elif job:
-        _of_job(run, now, job, days=days)
+        _of_job(run, now, job, asked, days=days)
     else:
-        dates = [day.date()] if day else [date.fromisoformat(one) for one in listing.days_back(now, days)]
-        _of_days(run, dates, pipeline)
+        span = Span.of(now, day.date() if day else None, days, months)
+        if reconcile:
+            _reconcile(run, span)
+        else:
+            _of_days(run, span, pipeline, asked)
 
 
-def _of_days(run: Session, dates: Sequence[date], pipeline: str | None) -> None:
-    entries = [Entry.of(row) for one in dates for row in run.stack.costs.of_day(one.isoformat())]
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Days, the newest first; and the months that they are, where whole months were asked for."""
+
+    dates: tuple[date, ...]
+    months: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, now: datetime, day: date | None, days: int, months: int | None) -> Self:
+        if months is None:
+            listed = [day] if day else map(date.fromisoformat, listing.days_back(now, days))
+            return cls(tuple(listed))
+        first = now.year * 12 + now.month - months
+        named = [f"{one // 12:04}-{one % 12 + 1:02}" for one in range(first, first + months)]
+        until = now.date().isoformat()
+        found = [one for month in named for one in ledger.days_of(month) if one <= until]
+        return cls(tuple(map(date.fromisoformat, reversed(found))), tuple(named))
+
+    def __str__(self) -> str:
+        first, last = self.dates[-1].isoformat(), self.dates[0].isoformat()
+        return first if first == last else f"{first} to {last}"
+
+    def entries(self, stack: Stack, by: Sequence[str]) -> list[Entry]:
+        """Read what was booked; months that are over as they were added up, unless by something finer."""
+        if self.months and not grouping.FINE & set(by):
+            return [Entry.of(row) for month in self.months for row in stack.costs.of_month(month)]
+        return [Entry.of(row) for one in self.dates for row in stack.costs.of_day(one.isoformat())]
+
+
+def _of_days(run: Session, span: Span, pipeline: str | None, asked: Asked) -> None:
+    entries = span.entries(run.stack, asked.by)
+    if "document" in asked.by:
+        entries = list(_by_document(run.stack, entries))
     shown = [one for one in entries if pipeline is None or one.pipeline == pipeline]
-    # A job may serve several pipelines, so only all of them together are what it charged.
-    proof = prove(run.stack, entries) if pipeline is None else None
-    span = dates[0].isoformat() if len(dates) == 1 else f"{dates[-1]} to {dates[0]}"
+    # A job may serve several pipelines, so only all of them together are what it charged; and of months
+    # that were added up nobody knows the jobs.
+    whole = pipeline is None and all(one.job_id for one in entries)
+    proof = reckoning.prove(run.stack, entries) if whole else None
+    if not asked.write(run, shown):
+        _show(run, span, shown, asked.by, proof)
+    if proof and not proof.adds_up:
+        fail()
+
+
+def _show(
+    run: Session, span: Span, shown: Sequence[Entry], by: Sequence[str], proof: reckoning.Proof | None
+) -> None:
     if run.as_json:
+        found = (
+            [one.row(by) for one in grouping.groups(shown, by)]
+            if by
+            else [one.json() for one in rates.lines(shown)]
+        )
         run.write_json(
             {
-                "from": dates[-1].isoformat(),
-                "to": dates[0].isoformat(),
-                "lines": [one.json() for one in lines(shown)],
+                "from": span.dates[-1].isoformat(),
+                "to": span.dates[0].isoformat(),
+                "lines": found,
                 "entries": [one.json() for one in shown],
                 "totals": amounts(*total(shown)),
                 "proof": proof.json() if proof else None,
@@ -162,128 +191,82 @@ def _of_days(run: Session, dates: Sequence[date], pipeline: str | None) -> None:
     elif not shown:
         run.note(f"Nothing was booked from {span} (UTC).")
     else:
-        run.console.print(summary(shown, width=run.width))
+        laid = grouping.table(shown, by, width=run.width) if by else rates.summary(shown, width=run.width)
+        run.console.print(laid)
+        _warn(run, shown)
         if proof:
-            run.console.print(_said(proof, "pipelines", f"{span} (UTC)"))
-    if proof and not proof.adds_up:
+            run.console.print(
+                reckoning.said(proof, "documents" if "document" in by else "pipelines", f"{span} (UTC)")
+            )
+
+
+def _by_document(stack: Stack, entries: Sequence[Entry]) -> Iterator[Entry]:
+    """Yield what the jobs of some entries charged for each document."""
+    for job_id in dict.fromkeys(one.job_id for one in entries):
+        yield from _shares(stack, job_id)
+
+
+def _shares(stack: Stack, job_id: str) -> list[Entry]:
+    owners = {
+        Range.parse(text).document_id: shard.pipeline
+        for shard in stack.work.get_plan(job_id)
+        for text in shard.ranges
+    }
+    return [
+        Entry.of(row, owners.get(row["scope"].partition("#")[2]))
+        for row in stack.costs.shares(job_id, owners)
+    ]
+
+
+def _reconcile(run: Session, span: Span) -> None:
+    entries = [Entry.of(row) for one in span.dates for row in run.stack.costs.of_day(one.isoformat())]
+    proof = reckoning.prove(run.stack, entries)
+    found = reckoning.reckon(entries, run.stack.costs.totals({one.job_id for one in entries}))
+    theirs = reckoning.charged(span.dates)
+    ours = {one.labels[0]: one.charge.cost_usd for one in grouping.groups(entries, ["day"])}
+    if run.as_json:
+        aws = {"cost_usd": theirs.by_day, "why_not": theirs.why_not or None}
+        run.write_json(
+            {"jobs": [one.json() for one in found], "proof": proof.json(), "days": ours, "aws": aws}
+        )
+    elif not entries:
+        run.note(f"Nothing was booked from {span} (UTC).")
+    else:
+        run.console.print(reckoning.table(found, width=run.width))
+        run.console.print(reckoning.said(proof, "pipelines", f"{span} (UTC)"))
+        run.console.print(reckoning.beside(ours, theirs, width=run.width))
+    if not proof.adds_up or any(one.difference != Usage() for one in found):
         fail()
 
 
-def lines(entries: Iterable[Entry]) -> list[Line]:
-    """Add up entries by pipeline, model, engine and price, dearest first."""
-    groups: dict[Rate, list[Entry]] = {}
-    for one in entries:
-        groups.setdefault(Rate.of(one), []).append(one)
-    found = [Line(rate, len({one.job_id for one in group}), *total(group)) for rate, group in groups.items()]
-    return sorted(found, key=lambda one: (-one.charge.cost_usd, one.rate.pipeline or "", one.rate.model))
+def _finest(one: Entry) -> dict[str, Any]:
+    plain = one.json() | {
+        "input_price": one.input_price,
+        "output_price": one.output_price,
+        "basis": one.basis,
+    }
+    return plain | {"tags": ", ".join(f"{key}={value}" for key, value in sorted(one.tags.items()))}
 
 
-def total(entries: Iterable[Entry]) -> tuple[Usage, Charge]:
-    """Add up what entries say."""
+def _warn(run: Session, entries: Iterable[Entry]) -> None:
+    """Say on standard error what is booked at 0 because nobody knows its price, and what is a guess."""
     listed = list(entries)
-    return (
-        sum((one.usage for one in listed), Usage()),
-        sum((one.charge for one in listed), Charge()),
-    )
-
-
-def prove(stack: Stack, entries: Sequence[Entry]) -> Proof:
-    """Compare what was given to somebody or nobody with the totals of the same jobs."""
-    rows = list(stack.costs.totals({one.job_id for one in entries}))
-    usage, charge = total(map(Entry.of, rows))
-    given_usage, given = total(one for one in entries if not one.unattributed)
-    nobody_usage, nobody = total(one for one in entries if one.unattributed)
-    return Proof(
-        given=given,
-        given_usage=given_usage,
-        unattributed=nobody,
-        unattributed_usage=nobody_usage,
-        charged=charge,
-        charged_usage=usage,
-        jobs=len(rows),
-        verified=sum(1 for row in rows if row.get("verified")),
-    )
-
-
-def summary(entries: Sequence[Entry], *, width: int) -> RenderableType:
-    """Lay out entries, added up by pipeline, model and price, with their sum."""
-    usage, charge = total(entries)
-    found = lines(entries)
-    decimals = tables.places([one.charge.cost_usd for one in found] + [one.charge.saved_usd for one in found])
-    rows = [
-        (
-            one.rate.pipeline or NOBODY,
-            one.rate.model,
-            one.rate.engine,
-            f"{one.jobs:,}",
-            f"{one.usage.input_tokens:,}",
-            f"{one.usage.output_tokens:,}",
-            _price(one.rate.input_price, one.rate.output_price, one.rate.basis),
-            tables.money(one.charge.cost_usd, decimals),
-            tables.money(one.charge.saved_usd, decimals),
-        )
-        for one in found
-    ]
-    laid = tables.table(
-        COLUMNS,
-        rows,
-        width=width,
-        footer=(
-            "total",
-            "",
-            "",
-            f"{len({one.job_id for one in entries}):,}",
-            f"{usage.input_tokens:,}",
-            f"{usage.output_tokens:,}",
-            "",
-            tables.money(charge.cost_usd, decimals),
-            tables.money(charge.saved_usd, decimals),
-        ),
-    )
-    unpriced = sorted({one.model for one in entries if one.basis == "unknown"})
-    if not unpriced:
-        return laid
-    note = Text(f"\nNo price is known for {', '.join(unpriced)}: booked at 0.", style="yellow")
-    return Group(laid, note)
-
-
-def _price(read: Decimal, written: Decimal, basis: str) -> str:
-    """Write prices per million tokens; `~` marks half of the on-demand price, where no other is known."""
-    if basis == "unknown":
-        return "unknown"
-    return f"{'~' if basis == 'half' else ''}{_digits(read)}, {_digits(written)}"
-
-
-def _digits(price: Decimal) -> str:
-    return tables.money(price, tables.places([price]))
-
-
-def _said(proof: Proof, owners: str, of: str) -> Text:
-    given, nobody, charged = proof.given.cost_usd, proof.unattributed.cost_usd, proof.charged.cost_usd
-    decimals = tables.places([given, nobody, charged])
-    line = Text(f"\n{of}: ", style="bold")
-    line.append(
-        f"{owners} {tables.money(given, decimals)} + unattributed {tables.money(nobody, decimals)} "
-        f"{'=' if proof.adds_up else '≠'} jobs {tables.money(charged, decimals)} USD. ",
-        style="not bold" if proof.adds_up else "red",
-    )
-    line.append(
-        f"{proof.verified:,} of {proof.jobs:,} job{'s' if proof.jobs != 1 else ''} checked against the "
-        "manifest.",
-        style="not bold",
-    )
-    return line
+    for basis, said in UNSURE.items():
+        if models := sorted({one.model for one in listed if one.basis == basis}):
+            run.note(said.format(models=", ".join(models)))
 
 
 # entries
 
 
-def _of_document(run: Session, now: datetime, name: str) -> None:
+def _of_document(run: Session, now: datetime, name: str, asked: Asked) -> None:
     found = listing.find(run.stack, now, name, days=30)
     entries = [Entry.of(row, found.pipeline) for row in run.stack.costs.of_document(found.document_id)]
     usage, charge = total(entries)
     agrees = usage == found.usage and charge == found.charge
-    if run.as_json:
+    if asked.write(run, entries):
+        pass
+    elif run.as_json:
         run.write_json(
             {
                 "document_id": found.document_id,
@@ -296,7 +279,8 @@ def _of_document(run: Session, now: datetime, name: str) -> None:
     elif not entries:
         run.note(f"Nothing is booked for {found.name!r} yet; it is {found.status}.")
     else:
-        run.console.print(_entries(entries, "job", [one.job_id for one in entries], width=run.width))
+        run.console.print(_laid(entries, asked.by, "job", [one.job_id for one in entries], width=run.width))
+        _warn(run, entries)
         decimals = tables.places([charge.cost_usd, found.charge.cost_usd])
         line = Text(f"\n{found.name}: ", style="bold").append(
             f"entries {tables.money(charge.cost_usd, decimals)} {'=' if agrees else '≠'} "
@@ -308,22 +292,16 @@ def _of_document(run: Session, now: datetime, name: str) -> None:
         fail()
 
 
-def _of_job(run: Session, now: datetime, name: str, *, days: int) -> None:
+def _of_job(run: Session, now: datetime, name: str, asked: Asked, *, days: int) -> None:
     one = jobs.find(run.stack, now, name, days=days)
-    owners = {
-        Range.parse(text).document_id: shard.pipeline
-        for shard in run.stack.work.get_plan(one.job_id)
-        for text in shard.ranges
-    }
-    entries = [
-        Entry.of(row, owners.get(row["scope"].partition("#")[2]))
-        for row in run.stack.costs.shares(one.job_id, owners)
-    ]
+    entries = _shares(run.stack, one.job_id)
     if not entries:
         raise Problem(f"Nothing is booked for job {one.job_id} yet; it is {one.status}.")
     entries.sort(key=lambda entry: (-entry.charge.cost_usd, entry.scope))
-    proof = prove(run.stack, entries)
-    if run.as_json:
+    proof = reckoning.prove(run.stack, entries)
+    if asked.write(run, entries):
+        pass
+    elif run.as_json:
         run.write_json(
             {
                 "job_id": one.job_id,
@@ -334,51 +312,16 @@ def _of_job(run: Session, now: datetime, name: str, *, days: int) -> None:
         )
     else:
         names = [entry.document_id or NOBODY for entry in entries]
-        run.console.print(_entries(entries, "document", names, width=run.width))
-        run.console.print(_said(proof, "documents", f"job {one.job_id}"))
+        run.console.print(_laid(entries, asked.by, "document", names, width=run.width))
+        _warn(run, entries)
+        run.console.print(reckoning.said(proof, "documents", f"job {one.job_id}"))
     if not proof.adds_up:
         fail()
 
 
-def _entries(entries: Sequence[Entry], of: str, names: Sequence[str], *, width: int) -> RenderableType:
-    usage, charge = total(entries)
-    decimals = tables.places(
-        [one.charge.cost_usd for one in entries] + [one.charge.saved_usd for one in entries]
-    )
-    columns = (
-        Column(of),
-        Column("pipeline", drop=2),
-        Column("model", least=14, drop=4),
-        Column("engine", drop=3),
-        Column("tokens\nin", "right"),
-        Column("tokens\nout", "right"),
-        Column("USD per M\nin, out", "right", drop=5),
-        Column("cost\nUSD", "right"),
-        Column("saved\nUSD", "right", drop=1),
-    )
-    rows = [
-        (
-            name,
-            one.pipeline or NOBODY,
-            one.model,
-            one.kind,
-            f"{one.usage.input_tokens:,}",
-            f"{one.usage.output_tokens:,}",
-            _price(one.input_price, one.output_price, one.basis),
-            tables.money(one.charge.cost_usd, decimals),
-            tables.money(one.charge.saved_usd, decimals),
-        )
-        for name, one in zip(names, entries, strict=True)
-    ]
-    footer = (
-        "total",
-        "",
-        "",
-        "",
-        f"{usage.input_tokens:,}",
-        f"{usage.output_tokens:,}",
-        "",
-        tables.money(charge.cost_usd, decimals),
-        tables.money(charge.saved_usd, decimals),
-    )
-    return tables.table(columns, rows, width=width, footer=footer)
+def _laid(
+    entries: Sequence[Entry], by: Sequence[str], of: str, names: Sequence[str], *, width: int
+) -> RenderableType:
+    if by:
+        return grouping.table(entries, by, width=width)
+    return rates.table(entries, of, names, width=width)

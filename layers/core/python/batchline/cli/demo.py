@@ -11,7 +11,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from batchline import chunk, clock
-from batchline.cli import checkout, costs, jobs, pipelines, results, status, tables, tracking, upload
+from batchline.cli import checkout, jobs, pipelines, rates, results, status, tables, tracking, upload
 from batchline.cli.session import Problem, Session, fail, session
 from batchline.cli.tracking import File, Tracked
 from batchline.cli.views import Document, Entry, Totals
@@ -145,7 +145,7 @@ def _show(run: Session, documents: Sequence[Document]) -> None:
     ]
     if entries:
         run.console.print(Text("\nWhat these documents cost:", style="bold"))
-        run.console.print(costs.summary(entries, width=run.width))
+        run.console.print(rates.summary(entries, width=run.width))
 
 
 def showcase(documents: Sequence[Document], structured: set[str]) -> list[tuple[str, Document]]:

@@ -8,9 +8,9 @@ from pathlib import PurePosixPath
 from typing import Any, Final, Self
 
 from batchline.aggregate import Settled
-from batchline.aws.costs import UNATTRIBUTED
 from batchline.aws.dynamo import Row
 from batchline.chunk import INBOX
+from batchline.ledger import UNATTRIBUTED
 from batchline.models import Charge, DocumentStatus, Failure, JobStatus, Usage
 
 MOVING: Final = frozenset({DocumentStatus.CHUNKING, DocumentStatus.QUEUED, DocumentStatus.COMBINING})
@@ -259,7 +259,10 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A row of the ledger: what one job charged, at which price in USD per million tokens."""
+    """A row of the ledger: what one job charged, at which price in USD per million tokens.
+
+    A row of a month that is over stands for several `jobs` and has no `job_id`.
+    """
 
     scope: str
     job_id: str
@@ -276,13 +279,15 @@ class Entry:
     output_price: Decimal
     basis: str
     booked_at: str
+    tags: Mapping[str, str]
+    jobs: int
 
     @classmethod
     def of(cls, row: Row, pipeline: str | None = None) -> Self:
         price = row["price"]
         return cls(
             scope=row["scope"],
-            job_id=row["job_id"],
+            job_id=row.get("job_id", ""),
             pipeline=row.get("pipeline", pipeline),
             model=row["model"],
             engine=row["engine"],
@@ -296,6 +301,8 @@ class Entry:
             output_price=Decimal(price["output"]),
             basis=price["basis"],
             booked_at=row["booked_at"],
+            tags=row.get("tags", {}),
+            jobs=int(row.get("jobs", 1)),
         )
 
     @property
@@ -329,6 +336,7 @@ class Entry:
                 "output": self.output_price,
                 "basis": self.basis,
             },
+            "tags": dict(self.tags),
             "booked_at": self.booked_at,
         }
 

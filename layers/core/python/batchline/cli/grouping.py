@@ -1,0 +1,114 @@
+"""Ledger entries added up by what somebody asks for: every entry is in one group, so groups add up."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from rich.console import RenderableType
+
+from batchline.cli import tables
+from batchline.cli.session import Problem
+from batchline.cli.tables import Column
+from batchline.cli.views import Entry, amounts
+from batchline.models import Charge, Usage
+from batchline.pipelines import did_you_mean
+
+NOBODY: Final = "(unattributed)"
+NONE: Final = "(none)"
+TAG: Final = "tag"
+KEYS: Final[dict[str, Callable[[Entry], str]]] = {
+    "day": lambda one: one.booked_at[:10],
+    "month": lambda one: one.booked_at[:7],
+    "pipeline": lambda one: NOBODY if one.unattributed else one.pipeline or NOBODY,
+    "model": lambda one: one.model,
+    "engine": lambda one: one.kind,
+    "document": lambda one: one.document_id or NOBODY,
+    "job": lambda one: one.job_id,
+    TAG: lambda one: ", ".join(f"{key}={value}" for key, value in sorted(one.tags.items())) or NONE,
+}
+# What a month that was added up does not know any more.
+FINE: Final = frozenset({"day", "document", "job"})
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """What entries with the same labels cost together."""
+
+    labels: tuple[str, ...]
+    jobs: int
+    usage: Usage
+    charge: Charge
+
+    def row(self, by: Sequence[str]) -> dict[str, Any]:
+        """Write it as plain values, by the names of its labels."""
+        return dict(zip(by, self.labels, strict=True)) | {
+            "jobs": self.jobs,
+            **amounts(self.usage, self.charge),
+        }
+
+
+def label(name: str) -> Callable[[Entry], str]:
+    """Find what gives entries their label; `tag:team` is the value of the tag `team`. Raises Problem."""
+    kind, colon, tag = name.partition(":")
+    if kind == TAG and colon and tag:
+        return lambda one: one.tags.get(tag, NONE)
+    if name not in KEYS:
+        known = [*KEYS, "tag:NAME"]
+        raise Problem(f"--by {name} is not known{did_you_mean(name, known)}.")
+    return KEYS[name]
+
+
+def total(entries: Iterable[Entry]) -> tuple[Usage, Charge]:
+    """Add up what entries say."""
+    listed = list(entries)
+    return (
+        sum((one.usage for one in listed), Usage()),
+        sum((one.charge for one in listed), Charge()),
+    )
+
+
+def jobs_of(entries: Sequence[Entry]) -> int:
+    """Count jobs, each once; those of a month that was added up once for each of their pipelines."""
+    return len({one.job_id for one in entries if one.job_id}) + sum(
+        one.jobs for one in entries if not one.job_id
+    )
+
+
+def groups(entries: Iterable[Entry], by: Sequence[str]) -> list[Group]:
+    """Add up entries by labels, in the order of the labels. Raises Problem."""
+    named = [label(one) for one in by]
+    found: dict[tuple[str, ...], list[Entry]] = {}
+    for one in entries:
+        found.setdefault(tuple(of(one) for of in named), []).append(one)
+    return [Group(labels, jobs_of(some), *total(some)) for labels, some in sorted(found.items())]
+
+
+def table(entries: Sequence[Entry], by: Sequence[str], *, width: int) -> RenderableType:
+    """Lay out groups with their sum."""
+    found = groups(entries, by)
+    usage, charge = total(entries)
+    whole = Group(("total", *[""] * (len(by) - 1)), jobs_of(entries), usage, charge)
+    decimals = tables.places(
+        amount for one in (*found, whole) for amount in (one.charge.cost_usd, one.charge.saved_usd)
+    )
+    columns = (
+        *(Column(name, least=14 if name == "model" else 0) for name in by),
+        Column("jobs", "right", drop=1),
+        Column("tokens\nin", "right"),
+        Column("tokens\nout", "right"),
+        Column("cost\nUSD", "right"),
+        Column("saved\nUSD", "right", drop=2),
+    )
+    rows = [_row(one, decimals) for one in (*found, whole)]
+    return tables.table(columns, rows[:-1], width=width, footer=rows[-1])
+
+
+def _row(one: Group, decimals: int) -> tuple[str, ...]:
+    return (
+        *one.labels,
+        f"{one.jobs:,}",
+        f"{one.usage.input_tokens:,}",
+        f"{one.usage.output_tokens:,}",
+        tables.money(one.charge.cost_usd, decimals),
+        tables.money(one.charge.saved_usd, decimals),
+    )
