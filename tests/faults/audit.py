@@ -39,7 +39,8 @@ def check(world: World, *, in_flight: int = 0) -> None:
 
     `in_flight` is how many on-demand calls may have been paid twice: those that a crash cut off.
     """
-    assert list(auditor().violations()) == []
+    violations = list(auditor().violations())
+    assert not violations, "\n".join(map(str, violations))
     _check_paid(world, in_flight)
 
 

@@ -69,6 +69,35 @@ def test_the_time_may_run_out_at_every_step(
 
 
 @pytest.mark.usefixtures("small_shards")
+def test_a_run_that_is_overtaken_before_it_begins_adds_nothing(world: World) -> None:
+    """Another run begins the document and dies after a shard; this one has read the upload from its start."""
+    ready(world, **ROWS)
+    world.upload("inbox/notes/large.csv", table(20))
+    messages = world.receive("UploadsQueue")
+    left = [3]
+
+    def die(name: str, _parameters: Any) -> None:
+        left[0] -= name == "dynamodb.TransactWriteItems"
+        if not left[0]:
+            raise Died
+
+    def overtake(name: str, _parameters: Any) -> None:
+        if name == "dynamodb.TransactWriteItems":
+            world.calls.watch, world.fatal = die, False
+            world.handle("UploadsQueue", messages)
+            world.calls.watch, world.fatal = None, True
+            world.calls.begin("chunk")
+
+    world.calls.watch = overtake
+    world.handle("UploadsQueue", messages)
+    row = world.document()
+    assert (row["status"], row["cursor"], row["records"]) == ("CHUNKING", 1, 4)
+    assert asked(world) == [f"Say {n}" for n in range(4)]
+    world.handle("UploadsQueue", messages)
+    assert asked(world) == [f"Say {n}" for n in range(20)]
+
+
+@pytest.mark.usefixtures("small_shards")
 def test_a_document_that_goes_round_too_often_ends(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(large, "MAX_HOPS", 3)
     ready(world, **ROWS)

@@ -52,7 +52,9 @@ class LargeDocuments:
             dynamo.transact(self.documents.client, [self.documents.begin(row), begun])
         except dynamo.Cancelled:
             found = self.documents.get(arrival.document_id)
-            return found if found and found["status"] == DocumentStatus.CHUNKING else None
+            # Whoever asks has read the upload from its start, so it cannot go on from further on.
+            unread = found and found["status"] == DocumentStatus.CHUNKING and int(found["cursor"]) == 0
+            return found if unread else None
         return row
 
     def write(self, row: Row, chosen: Chosen, parts: Iterator[Part], *, hop: int) -> None:
