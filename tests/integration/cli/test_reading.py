@@ -121,6 +121,15 @@ def test_everything_about_a_document(done: Cli) -> None:
     assert facts["key"] == "inbox/later/日本語.txt"
     assert facts["status"] == "HELD"
     assert facts["error"].startswith("PIPELINE_UNKNOWN: There is no pipeline 'later' yet.")
+    assert facts["estimate"] == "at most 0 USD in batch"
+
+
+def test_what_was_charged_stands_beside_the_estimate(done: Cli) -> None:
+    facts = dict(line.split(maxsplit=1) for line in done.run("status", "table.csv").lines if line[:1].strip())
+    # 120 answers of at most 1,024 tokens at 0.12 USD per million are 0.0147456, and a little for the
+    # input; 0.000648 is 4 % of it.
+    assert facts["estimate"].startswith("at most 0.014")
+    assert facts["estimate"].endswith(" USD in batch; 4% of it was charged")
 
 
 # results

@@ -301,6 +301,7 @@ def _details(run: Session, one: Document, now: datetime) -> RenderableType:
         ("records", f"{one.succeeded:,} succeeded, {one.failed:,} failed, of {one.records:,}", ""),
         ("tokens", f"{one.usage.input_tokens:,} in, {one.usage.output_tokens:,} out", ""),
         ("cost", f"{usd} USD, {saved} USD saved", ""),
+        ("estimate", _estimate(one, decimals), ""),
         ("received", f"{one.received_at} ({tables.age(seconds_since(one.received_at, now))} ago)", ""),
     ]
     if one.finished_at:
@@ -316,6 +317,14 @@ def _details(run: Session, one: Document, now: datetime) -> RenderableType:
     if jobs:
         parts += [Text(""), _jobs_table(run, jobs, entries)]
     return Group(*parts)
+
+
+def _estimate(one: Document, decimals: int) -> str:
+    """Say what was expected at most, for one attempt in batch, and how much of it was charged."""
+    said = f"at most {tables.money(one.estimate_usd, decimals)} USD in batch"
+    if not one.status.terminal or not one.estimate_usd:
+        return said
+    return f"{said}; {one.charge.cost_usd / one.estimate_usd:.0%} of it was charged"
 
 
 def fields(facts: Sequence[tuple[str, str, str]]) -> RenderableType:
