@@ -124,6 +124,26 @@ class Stack:
         finally:
             self._put_faults({})
 
+    @contextlib.contextmanager
+    def deaf(self, queue: str) -> Iterator[None]:
+        """Have no function listen to a queue meanwhile."""
+        functions = self.session.client("lambda")
+        arn = self.session.client("sqs").get_queue_attributes(
+            QueueUrl=self.outputs[f"{queue}Queue"], AttributeNames=["QueueArn"]
+        )["Attributes"]["QueueArn"]
+        [mapping] = functions.list_event_source_mappings(EventSourceArn=arn)["EventSourceMappings"]
+
+        def switch(*, on: bool) -> None:
+            functions.update_event_source_mapping(UUID=mapping["UUID"], Enabled=on)
+            state = "Enabled" if on else "Disabled"
+            eventually(lambda: functions.get_event_source_mapping(UUID=mapping["UUID"])["State"] == state)
+
+        switch(on=False)
+        try:
+            yield
+        finally:
+            switch(on=True)
+
     def _put_faults(self, plan: dict[str, Any]) -> None:
         url = os.environ["AWS_ENDPOINT_URL_BEDROCK"] + "/_emulator/faults"
         urllib.request.urlopen(urllib.request.Request(url, json.dumps(plan).encode(), method="PUT")).close()
