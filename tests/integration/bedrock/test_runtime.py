@@ -5,6 +5,8 @@ import math
 from typing import Any
 
 import pytest
+from batchline.aws.runtime import CallError, Runtime
+from batchline.models import Tier
 from botocore.exceptions import ClientError
 
 from .conftest import HAIKU, NOVA, Bench
@@ -241,6 +243,18 @@ class TestCountTokens:
         by_body = count(modelId=model, input={"invokeModel": {"body": json.dumps(CLAUDE).encode()}})
         billed = ask(bench, model)["usage"]["inputTokens"]
         assert by_converse["inputTokens"] == by_body["inputTokens"] == billed
+
+    def test_batchline_asks_for_the_model_behind_a_profile(self, bench: Bench) -> None:
+        body = {
+            "messages": [{"role": "user", "content": [{"text": PROMPT}]}],
+            "system": [{"text": "Be brief."}],
+            "inferenceConfig": {"maxTokens": 100},
+        }
+        runtime = Runtime(bench.runtime)
+        charged = runtime.ask(HAIKU, "Converse", body, Tier.DEFAULT)["usage"]["inputTokens"]
+        assert runtime.count(HAIKU, "Converse", body) == charged
+        with pytest.raises(CallError, match=r"400: .*doesn't support counting tokens"):
+            runtime.count(NOVA, "Converse", body)
 
     def test_models_without_it(self, bench: Bench) -> None:
         with pytest.raises(ClientError, match="doesn't support counting tokens"):
