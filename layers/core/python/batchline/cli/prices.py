@@ -130,6 +130,8 @@ def refresh(
     run = session(context)
     today = clock.now().date()
     target = to or (Target.FILE if _in_checkout() else Target.STACK)
+    if target is Target.FILE and not _in_checkout():
+        raise Problem("--to file needs a checkout of Batchline's repository: use --to stack.")
     found = _together(_read(one, run, today) for one in sources or DEFAULT_SOURCES)
     if target is Target.STACK:
         own = price_list.load(run.stack.work)
@@ -138,8 +140,6 @@ def refresh(
         price_list.save(run.stack.work, own.with_(changed))
         where = "the stack; the functions go by them from their next start on"
     else:
-        if not _in_checkout():
-            raise Problem("--to file needs a checkout of Batchline's repository: use --to stack.")
         known = prices.packaged()
         renewed = prices.renewed(known, found)
         changed = [one for one in renewed if _differs(one, known)]
