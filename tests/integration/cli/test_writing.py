@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from batchline.aws import clients
+from batchline.aws.stack import Stack
 from batchline.cli import checkout
 
 from tests import template
@@ -204,6 +205,25 @@ def test_the_demo_goes_from_the_upload_to_the_invoice(cli: Cli, samples: Path) -
         "pipelines/facts.yaml",
         "pipelines/notes.yaml",
     ]
+
+
+def test_beside_aws_the_demo_ends_with_an_audit(
+    cli: Cli, samples: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Stack, "on_aws", False)
+    cli.world.bedrock.answer = answer
+    said = cli.run("demo", "--samples", str(samples))
+    assert (said.code, said.lines[-1]) == (0, "Everything adds up.")
+    (row,) = [one for one in cli.world.documents() if one["source"]["key"].endswith("short.txt")]
+    clients.dynamodb().update_item(
+        TableName="Documents",
+        Key={"document_id": {"S": row["document_id"]}},
+        UpdateExpression="SET succeeded = :n",
+        ExpressionAttributeValues={":n": {"N": "2"}},
+    )
+    said = cli.run("demo", "--samples", str(samples))
+    assert said.code == 1
+    assert f"document {row['document_id']}: 1 records, but 2 succeeded" in said.out
 
 
 def test_a_second_demo_asks_and_pays_nothing(cli: Cli, samples: Path) -> None:

@@ -1,12 +1,14 @@
 """`batchline audit`: what does not add up, recomputed from everything that is stored."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 from rich.text import Text
 
+from batchline.audit import Violation
 from batchline.cli import tables
-from batchline.cli.session import fail, session
+from batchline.cli.session import Session, fail, session
 
 
 def audit(
@@ -24,11 +26,16 @@ def audit(
     found = run.stack.auditor().run(lambda: run.pause(pause))
     if run.as_json:
         run.write_json({"violations": [{"subject": one.subject, "message": one.message} for one in found]})
-    elif not found:
-        run.console.print("Everything adds up.")
     else:
-        for one in found:
-            line = Text(tables.printable(one.subject), style="bold red")
-            run.console.print(line.append(f": {tables.printable(one.message)}", style="not bold default"))
+        show(run, found)
     if found:
         fail()
+
+
+def show(run: Session, found: Sequence[Violation]) -> None:
+    """Print what an audit has found."""
+    if not found:
+        run.console.print("Everything adds up.")
+    for one in found:
+        line = Text(tables.printable(one.subject), style="bold red")
+        run.console.print(line.append(f": {tables.printable(one.message)}", style="not bold default"))

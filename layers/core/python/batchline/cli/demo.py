@@ -11,13 +11,14 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from batchline import chunk, clock
-from batchline.cli import checkout, jobs, pipelines, rates, results, status, tables, tracking, upload
+from batchline.cli import audit, checkout, jobs, pipelines, rates, results, status, tables, tracking, upload
 from batchline.cli.session import Problem, Session, fail, session
 from batchline.cli.tracking import File, Tracked
 from batchline.cli.views import Document, Entry, Totals
 from batchline.models import DocumentStatus
 
 SHOWN_LINES: Final = 10
+AUDIT_PAUSE_SECONDS: Final = 2.0
 SKEW: Final = timedelta(seconds=30)  # between this machine's clock and the cloud's
 
 
@@ -69,8 +70,19 @@ def demo(
             "themselves: watch them with `batchline status --watch`, or allow more with --timeout."
         )
         fail()
-    if status.not_completed(documents):
+    if status.not_completed(documents) or not _adds_up(run):
         fail()
+
+
+def _adds_up(run: Session) -> bool:
+    """Audit what is stored, which is free on a local cloud, and say what was found."""
+    if run.stack.on_aws:
+        return True
+    found = run.stack.auditor().run(lambda: run.pause(AUDIT_PAUSE_SECONDS))
+    if not run.as_json:
+        run.console.print()
+        audit.show(run, found)
+    return not found
 
 
 def _inbox(folder: Path) -> list[File]:
