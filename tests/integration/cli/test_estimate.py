@@ -142,3 +142,14 @@ def test_a_model_that_bedrock_does_not_count_for_is_said(
     assert said.code == 2
     assert f"Bedrock does not count tokens for {NOVA}: " in said.err
     assert "Leave --exact out." in said.err
+
+
+def test_a_price_that_nobody_knows_is_not_0(tmp_path: Path) -> None:
+    table = write(tmp_path / "rows.csv", ROWS)
+    said = run("estimate", table, "-p", pipeline_file(tmp_path, model="example.new-v1:0"))
+    assert "No price is known" in said.out
+    (line,) = [one for one in said.lines if one.startswith("on demand")]
+    assert line.split()[2:] == ["unknown"] * 3
+    said = run("estimate", table, "-p", pipeline_file(tmp_path, model="us.anthropic.claude-sonnet-4-6"))
+    (line,) = [one for one in said.lines if one.startswith("as planned")]
+    assert line.split()[2].startswith("~0.")

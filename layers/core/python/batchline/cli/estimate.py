@@ -42,8 +42,8 @@ COMPARED: Final = (
     Column("on demand\nUSD", "right"),
 )
 SENTENCES: Final = {
-    "half": "half of the on-demand price, for no batch price is known",
-    "unknown": "no price is known",
+    "half": "~ is half of the on-demand price, where no other is known.",
+    "unknown": "No price is known, so nothing can be said about the cost.",
 }
 SHOWN_DECIMALS: Final = 6
 
@@ -147,7 +147,7 @@ def _show(run: Session, chosen: Chosen, found: Estimate) -> None:
         return
     quotes = (found.planned, *found.ways)
     parts: list[RenderableType] = [_facts(chosen, found), Text("")]
-    rows = [(one.way, _usd(one.expected), _usd(one.most), _usd(one.saved)) for one in quotes]
+    rows = [(one.way, *(_usd(one, usd) for usd in (one.expected, one.most, one.saved))) for one in quotes]
     parts.append(tables.table(WAYS, rows, width=run.width))
     parts += [Text(f"\n{note}", style="yellow") for note in notes(chosen, found)]
     if found.refused:
@@ -201,11 +201,8 @@ def jobs(stage: Stage) -> list[str]:
 
 def notes(chosen: Chosen, found: Estimate) -> list[str]:
     """Say what somebody should know before they believe the numbers."""
-    said = [
-        f"{one.way.capitalize()}: {SENTENCES[one.basis]}."
-        for one in (found.planned, *found.ways)
-        if one.basis in SENTENCES
-    ]
+    bases = {one.basis for one in (*found.ways, found.planned)}
+    said = [sentence for basis, sentence in SENTENCES.items() if basis in bases]
     budget = chosen.pipeline.budget
     if budget and budget.per_day_usd is not None and found.planned.most > budget.per_day_usd:
         said.append(
@@ -225,9 +222,11 @@ def refusals(found: Iterable[Refusal]) -> RenderableType:
     return text
 
 
-def _usd(amount: Decimal) -> str:
-    """Write an amount to the millionth of a dollar."""
-    return tables.money(amount, SHOWN_DECIMALS)
+def _usd(one: Quote, amount: Decimal) -> str:
+    """Write an amount of a quote to the millionth of a dollar; `~` marks what rests on a guessed price."""
+    if one.basis == "unknown":
+        return "unknown"
+    return ("~" if one.basis == "half" and amount else "") + tables.money(amount, SHOWN_DECIMALS)
 
 
 # several models
@@ -254,14 +253,14 @@ def _show_all(run: Session, chosen: Chosen, made: dict[str, Estimate | str]) -> 
 
 
 def _row(one: Estimate) -> tuple[str, ...]:
-    ways = {quote.way: _usd(quote.expected) for quote in one.ways}
+    ways = {quote.way: _usd(quote, quote.expected) for quote in one.ways}
     return (
         one.model,
         f"{one.records:,}",
         f"{one.expected.input_tokens:,}",
         f"{one.expected.output_tokens:,}",
-        _usd(one.planned.expected),
-        _usd(one.planned.most),
+        _usd(one.planned, one.planned.expected),
+        _usd(one.planned, one.planned.most),
         *(ways.get(way, "–") for way in ("batch", "flex", "on demand")),
     )
 
