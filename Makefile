@@ -51,6 +51,11 @@ clients: .local/clients/.installed ## Let the AWS CLI and other people's batch c
 fuzz: .venv/.installed ## Send the emulator 10,000 malformed requests and records
 	BATCHLINE_FUZZ_CASES=10000 $(BIN)/pytest tests/integration/bedrock/test_fuzz.py
 
+.PHONY: chaos
+chaos: .venv/.installed ## Strike at every call of the rich scenarios, and let SEEDS=2000 storms rage for at most SECONDS=3600
+	BATCHLINE_FAULTS_EVERY=1 BATCHLINE_FAULTS_FIRST_SEED=$(or $(FIRST),0) BATCHLINE_FAULTS_SEEDS=$(or $(SEEDS),2000) \
+	  BATCHLINE_FAULTS_SECONDS=$(or $(SECONDS),3600) $(BIN)/pytest tests/faults
+
 .PHONY: bench
 bench: .venv/.installed ## Measure speed and memory
 	$(BIN)/python bench/bedrock_emulator.py
