@@ -160,9 +160,10 @@ class Runner:
         until = plan.records_until_end(total)
         self._show(job_id, Counters(total=total))
         shown_at = self._clock.now()
+        stride = _stride(plan)
         more = True
         while more:
-            most = min(_STRIDE, until - run.counters.processed)
+            most = min(stride, until - run.counters.processed)
             if most <= 0:
                 return self._end_early(job_id, plan)
             more = await asyncio.to_thread(run.step, most)
@@ -210,3 +211,10 @@ class Runner:
         if self._publisher is not None:
             model = catalog.invocable(job.model_id, batch=True)
             self._publisher.publish(job, model.arn(job.owner.region))
+
+
+def _stride(plan: Faults) -> int:
+    """Say how many records go between two looks at clock and stop: if they are slow, a second's."""
+    if not plan.seconds_per_record:
+        return _STRIDE
+    return min(_STRIDE, max(1, int(1 / plan.seconds_per_record)))

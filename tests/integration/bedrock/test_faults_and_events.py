@@ -169,7 +169,7 @@ class TestJobs:
         bench.advance(25 * 3600)
         job = bench.get(job["jobArn"])
         assert job["status"] == "PartiallyCompleted"
-        assert job["processedRecordCount"] == 500
+        assert job["processedRecordCount"] == 432  # 24 hours at 200 seconds each
 
     @pytest.mark.parametrize("side", ["input", "output"])
     def test_s3_denied(self, bench: Bench, side: str) -> None:
