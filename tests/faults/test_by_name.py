@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from batchline.aws import dynamo, invoke
+from batchline.aws import dynamo
 
 from tests.faults import audit
 from tests.faults.conftest import Make
@@ -262,23 +262,28 @@ def _die_at(call: str, number: int) -> Any:
     return die
 
 
-def test_invoke_dies_between_two_checkpoints(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invoke_dies_before_a_checkpoint(make: Make) -> None:
     """At most the calls of one checkpoint are made again."""
-    monkeypatch.setattr(invoke, "CHECKPOINT_RECORDS", 2)
     world = make()
     begin(world)
     world.upload("inbox/rows/few.jsonl", rows("a", "b", "c"))
     world.deliver("UploadsQueue")
     world.clock.advance(120)
     world.pack()
-    world.calls.watch = _die_at("s3.PutObject", 2)
+
+    def die(name: str, _parameters: Any) -> None:
+        if name == "s3.PutObject":
+            world.calls._dead = True
+            raise Died
+
+    world.calls.watch = die
     world.deliver("OnDemandQueue")
     world.calls.watch = None
     assert sum(world.bedrock.paid.values()) == 3
     world.run()
-    assert sum(world.bedrock.paid.values()) == 4
+    assert sum(world.bedrock.paid.values()) == 6
     assert world.document()["status"] == "COMPLETED"
-    audit.check_end(world, in_flight=1)
+    audit.check_end(world, in_flight=3)
 
 
 def test_outsiders_fill_the_quota_for_an_hour(make: Make) -> None:
