@@ -15,7 +15,7 @@ from tests.waiting import eventually
 
 ROWS = 120
 LARGE_ROWS = 150_000
-ROWS_PER_RECORD = 30
+ROWS_PER_RECORD = 40
 PIPELINES = {
     "vectors": """
 model: amazon.titan-embed-text-v2:0
@@ -170,17 +170,17 @@ def test_a_large_file_is_one_batch_job_of_many_shards(stack: Stack, documents: R
     assert row["records"] == LARGE_ROWS // ROWS_PER_RECORD
     [job] = stack.jobs_of("large")
     assert (job["engine"], job["records"]) == ("batch", LARGE_ROWS // ROWS_PER_RECORD)
-    plan = json.loads(stack.read(f"jobs/{job['job_id']}/plan.json"))
-    assert len(plan["shards"] if isinstance(plan, dict) else plan) > 2
+    assert job["shards"] >= 2
     assert len(lines(stack, row)) == LARGE_ROWS // ROWS_PER_RECORD
 
 
 def test_a_person_decides_about_unsure_answers(stack: Stack, documents: Rows, tmp_path: Path) -> None:
-    def held() -> list[dict[str, Any]] | None:
-        waiting: list[dict[str, Any]] = stack.command("review")["documents"]
-        return waiting if len(waiting) == len(REVIEWED) else None
+    def held() -> bool:
+        rows = stack.documents(*REVIEWED.values()).values()
+        return [row["status"] for row in rows] == ["HELD"] * len(REVIEWED)
 
-    assert {one["key"] for one in eventually(held)} == set(REVIEWED.values())
+    eventually(held)
+    assert {one["key"] for one in stack.command("review")["documents"]} == set(REVIEWED.values())
     right = tmp_path / "right.json"
     right.write_text('{"year": 1930, "sure": 1}')
     stack.command("review", REVIEWED["accepted"], "--accept")
