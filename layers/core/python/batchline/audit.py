@@ -26,9 +26,14 @@ class Violation:
 
 @dataclass(slots=True)
 class Open:
-    """The records that wait in shards or are in jobs which have not counted them, by document."""
+    """The records that wait in shards or are in jobs which have not counted them, by document.
+
+    `closing` are documents of jobs that are being closed: some of their records may be registered
+    again, or have results, before the job is counted.
+    """
 
     records: dict[str, Counter[str]] = field(default_factory=dict)
+    closing: set[str] = field(default_factory=set)
 
     def add(self, shard: Shard, *, but: Iterable[str] = ()) -> None:
         """Add a shard's records, but those of documents that have counted them already."""
@@ -39,8 +44,9 @@ class Open:
                 found = self.records.setdefault(part.document_id, Counter())
                 found.update(f"{part.stage}{part.first + n:07d}" for n in range(part.count))
 
-    def of(self, document_id: str) -> Counter[str]:
-        return self.records.get(document_id, Counter())
+    def of(self, document_id: str) -> Counter[str] | None:
+        """Count a document's records on their way by name. None: nobody can tell now."""
+        return None if document_id in self.closing else self.records.get(document_id, Counter())
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +65,12 @@ class Results:
 
 
 def document(
-    row: Row, *, waiting: Counter[str], results: Results, ledger: Iterable[Row], whole: bool
+    row: Row, *, waiting: Counter[str] | None, results: Results, ledger: Iterable[Row], whole: bool
 ) -> Iterator[Violation]:
-    """Check a document: its counts, its results and its ledger. `whole`: its result's file is there."""
+    """Check a document: its counts, its results and its ledger.
+
+    `waiting` is what `Open.of` says; `whole` tells whether its result's file is there.
+    """
     subject = f"document {row['document_id']}"
     status = DocumentStatus(row["status"])
     counted = row["succeeded"] + row["failed"] + row["open"]
@@ -71,13 +80,8 @@ def document(
             f"{row['records']} records, but {row['succeeded']} succeeded + {row['failed']} failed + "
             f"{row['open']} open are {counted}",
         )
-    if row["open"] != len(waiting):
-        yield Violation(subject, f"{row['open']} records are open, but {len(waiting)} are on their way")
-    twice = sorted(name for name, count in waiting.items() if count > 1)
-    if twice:
-        yield Violation(subject, f"records are on their way twice: {', '.join(twice[:5])}")
-    if both := sorted(results.records.intersection(waiting)):
-        yield Violation(subject, f"records are on their way and have results: {', '.join(both[:5])}")
+    if waiting is not None:
+        yield from _on_their_way(subject, row["open"], waiting, results)
     if status.terminal and not row["sealed"]:
         yield Violation(subject, f"is {status}, but more records may come")
     if status.terminal and row["open"]:
@@ -96,6 +100,15 @@ def document(
             f"{found[0]} did and {found[1]} failed",
         )
     yield from _booked(subject, row, [one for one in ledger if one["entry"] in row.get("applied", ())])
+
+
+def _on_their_way(subject: str, open_: int, waiting: Counter[str], results: Results) -> Iterator[Violation]:
+    if open_ != len(waiting):
+        yield Violation(subject, f"{open_} records are open, but {len(waiting)} are on their way")
+    if twice := sorted(name for name, count in waiting.items() if count > 1):
+        yield Violation(subject, f"records are on their way twice: {', '.join(twice[:5])}")
+    if both := sorted(results.records.intersection(waiting)):
+        yield Violation(subject, f"records are on their way and have results: {', '.join(both[:5])}")
 
 
 def job(row: Row, *, total: Row | None, shares: Iterable[Row], days: Iterable[Row]) -> Iterator[Violation]:

@@ -77,7 +77,10 @@ class Auditor:
         waiting = Open()
         for row, shards in found.unfinished:
             for shard in shards:
-                waiting.add(shard, but=self._applied(row["job_id"], shard))
+                applied = self._applied(row["job_id"], shard)
+                waiting.add(shard, but=applied)
+                if row["status"] == JobStatus.CLOSING:
+                    waiting.closing |= audit.touched([shard]) - applied
         for lane in self.control.lanes():
             for pipeline in sorted(lane.pipelines):
                 for shard in self.control.pending(lane.name, pipeline):

@@ -294,15 +294,16 @@ class Documents:
     # pack
 
     def rest(self, document_id: str, pipeline: str, failure: Failure) -> Written:
-        """Hold a queued document for a reason that passes by itself."""
+        """Hold a document that waits for an answer, for a reason that passes by itself."""
         request = dynamo.update(
             self.table,
             {"document_id": document_id},
             "SET #status = :held, #error = :error, #problem = :problem",
-            when="#status = :queued",
+            when="#status IN (:queued, :combining)",
             values={
                 "held": DocumentStatus.HELD,
                 "queued": DocumentStatus.QUEUED,
+                "combining": DocumentStatus.COMBINING,
                 "error": _error(failure),
                 "problem": problem(pipeline, failure.code),
             },

@@ -109,6 +109,7 @@ class Retrier:
                 f"{row['source']['key']} has {len(failed)} failed records, which are more than can be asked "
                 "again at once: choose some of them with --code or --record."
             )
+        self.control.forget_cancel(document_id)  # first, or a crash would have them cancelled again
         again = self.documents.retry(row, len(failed))
         try:
             self.shards.register_all(shards, again)
@@ -116,7 +117,6 @@ class Retrier:
             raise LostRace(document_id) from cancelled
         # A result that is being asked for again is none. Repeated by the answer, which takes its place.
         self.results.forget(document_id, [one["record"] for one in failed])
-        self.control.forget_cancel(document_id)
         self.wake_queue.ring({"hop": 0})
 
     def _write(self, row: Row, number: int, growing: Growing) -> Shard:
