@@ -199,9 +199,7 @@ class World:
         if queue == "JobsQueue":
             self.submitter().run(body["job_id"], owner, until=self.clock() + RUN_TIME)
         elif queue == "OnDemandQueue":
-            self.invoker().run(
-                body["job_id"], owner, until=self.clock() + RUN_TIME, hop=body.get("hop", 0)
-            )
+            self.invoker().run(body["job_id"], owner, until=self.clock() + RUN_TIME, hop=body.get("hop", 0))
         elif queue == "DocumentsQueue":
             self.aggregator().run(body["document_id"])
         else:
