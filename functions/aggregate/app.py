@@ -22,7 +22,7 @@ processor = BatchProcessor(EventType.SQS)
 @cache
 def aggregator() -> Aggregator:
     env = settings.Aggregate()
-    account.adopt(env.work_bucket)
+    account.adopt(env.work_bucket, env.limits)
     return Aggregator.connect(env, clock.now)
 
 

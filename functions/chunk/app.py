@@ -27,7 +27,7 @@ RESERVE: Final = timedelta(seconds=60)
 @cache
 def chunker() -> Chunker:
     env = settings.Chunk()
-    account.adopt(env.work_bucket)
+    account.adopt(env.work_bucket, env.limits)
     return Chunker.connect(env, clock.now)
 
 

@@ -28,7 +28,7 @@ def env() -> settings.Collect:
 
 @cache
 def collector() -> Collector:
-    account.adopt(env().work_bucket)
+    account.adopt(env().work_bucket, env().limits)
     return Collector.connect(env(), clock.now)
 
 

@@ -23,7 +23,7 @@ processor = BatchProcessor(EventType.SQS)
 @cache
 def invoker() -> Invoker:
     env = settings.Invoke()
-    account.adopt(env.work_bucket)
+    account.adopt(env.work_bucket, env.limits)
     return Invoker.connect(env, clock.now)
 
 

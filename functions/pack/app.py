@@ -23,7 +23,7 @@ metrics = Metrics()
 @cache
 def packer() -> Packer:
     env = settings.Pack()
-    account.adopt(env.work_bucket)
+    account.adopt(env.work_bucket, env.limits)
     return Packer.connect(env, clock.now)
 
 

@@ -19,7 +19,7 @@ metrics = Metrics()
 @cache
 def reconciler() -> Reconciler:
     env = settings.Reconcile()
-    account.adopt(env.work_bucket)
+    account.adopt(env.work_bucket, env.limits)
     return Reconciler.connect(env, clock.now)
 
 

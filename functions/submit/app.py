@@ -21,7 +21,7 @@ processor = BatchProcessor(EventType.SQS)
 @cache
 def submitter() -> Submitter:
     env = settings.Submit()
-    account.adopt(env.work_bucket)
+    account.adopt(env.work_bucket, env.limits)
     return Submitter.connect(env, clock.now)
 
 

@@ -118,6 +118,7 @@ class World:
     def environment[S](self, kind: type[S]) -> S:
         """Give a function its environment, from the names that it asks for."""
         known: Row = {
+            "limits": "",
             "inbox_bucket": INBOX,
             "work_bucket": WORK,
             "bedrock_role_arn": "arn:aws:iam::000000000000:role/BedrockRole",

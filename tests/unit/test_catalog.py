@@ -206,3 +206,31 @@ def test_an_entry_with_a_key_that_nobody_reads_is_refused() -> None:
 @pytest.mark.parametrize("name", ["models.json", "limits.json"])
 def test_data_files_say_where_they_come_from(name: str) -> None:
     assert "20" in catalog.load(name)["source"] or catalog.load(name)["date"].startswith("20")
+
+
+def test_the_stacks_own_limits_come_before_what_is_known_of_the_account() -> None:
+    known = Account.load(
+        b'{"source": "s", "read_at": "t", "models": {"amazon.nova-lite-v1:0": {"max_records": 50000}}}'
+    )
+    limited = known.limited(
+        '{"amazon.nova-lite-v1:0": {"concurrent_jobs": 7}, "a.new-one": {"min_records": 10}}'
+    )
+    assert limited.models == {
+        "amazon.nova-lite-v1:0": {"max_records": 50000, "concurrent_jobs": 7},
+        "a.new-one": {"min_records": 10},
+    }
+    assert known.limited("") is known
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{", "EOF while parsing"),
+        ("[]", "used: Input should be an object"),
+        ('{"m": {"concurrent_jobs": "many"}}', r"m\.concurrent_jobs: Input should be a valid integer"),
+        ('{"m": {"jobs": 3}}', r"models\.m\.jobs: Extra inputs are not permitted"),
+    ],
+)
+def test_limits_that_cannot_be_used_say_where(text: str, said: str) -> None:
+    with pytest.raises(AccountError, match=rf"^The parameter Limits cannot be .*{said}.*Deploy with JSON"):
+        catalog.NO_ACCOUNT.limited(text)

@@ -100,8 +100,11 @@ def test_every_function_has_its_folder() -> None:
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_a_function_gets_just_what_its_settings_read(function: str) -> None:
-    expected = {name.upper() for name in getattr(settings, function).model_fields}
+    shared = set(settings.Shared.model_fields)
+    expected = {name.upper() for name in set(getattr(settings, function).model_fields) - shared}
     assert set(template.environment(function)) - ENDPOINTS == expected
+    common = template.load()["Globals"]["Function"]["Environment"]["Variables"]
+    assert {name.upper() for name in shared} <= set(common)
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)

@@ -12,7 +12,7 @@ from functools import cache
 from importlib import resources
 from typing import Any, Final
 
-from pydantic import Field, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from batchline.errors import BatchlineError
 from batchline.models import Frozen
@@ -89,6 +89,11 @@ class AccountError(BatchlineError):
     """What an account says of itself cannot be used; the message says where and why."""
 
 
+MEND_FILE: Final = "Correct it, write it anew with `batchline limits refresh`, or delete it."
+MEND_LIMITS: Final = 'Deploy with JSON such as {"amazon.nova-lite-v1:0": {"concurrent_jobs": 20}}.'
+_QUOTAS: Final = TypeAdapter(dict[str, dict[str, int]])
+
+
 class Account(Frozen):
     """What is known of one account in one Region, as `limits.json` in the work bucket holds it.
 
@@ -108,13 +113,29 @@ class Account(Frozen):
         try:
             found = cls.model_validate_json(data)
         except ValidationError as error:
-            raise _unusable(error) from error
+            raise AccountError(
+                f"limits.json in the work bucket cannot be used: {_said(error)}. {MEND_FILE}"
+            ) from error
         for name, quotas in found.models.items():
-            try:
-                Limits(**default_limits(name).model_dump() | dict(quotas))
-            except ValidationError as error:
-                raise _unusable(error, "models", name) from error
+            if wrong := _wrong(name, quotas):
+                raise AccountError(f"limits.json in the work bucket cannot be used: {wrong}. {MEND_FILE}")
         return found
+
+    def limited(self, text: str) -> "Account":
+        """Let quotas by model, as JSON, come before those of the file. Raises AccountError."""
+        if not text:
+            return self
+        try:
+            own = _QUOTAS.validate_json(text)
+        except ValidationError as error:
+            raise AccountError(
+                f"The parameter Limits cannot be used: {_said(error)}. {MEND_LIMITS}"
+            ) from error
+        for name, quotas in own.items():
+            if wrong := _wrong(name, quotas):
+                raise AccountError(f"The parameter Limits cannot be used: {wrong}. {MEND_LIMITS}")
+        models = {name: {**self.models.get(name, {}), **own.get(name, {})} for name in {*self.models, *own}}
+        return self.model_copy(update={"models": models})
 
 
 NO_ACCOUNT: Final = Account(source="", read_at="")
@@ -129,13 +150,19 @@ def adopt(account: Account) -> None:
         limits.cache_clear()
 
 
-def _unusable(error: ValidationError, *place: str) -> AccountError:
+def _wrong(name: str, quotas: Mapping[str, int]) -> str | None:
+    """Say what is wrong with a model's quotas. None: nothing."""
+    try:
+        Limits(**default_limits(name).model_dump() | dict(quotas))
+    except ValidationError as error:
+        return _said(error, "models", name)
+    return None
+
+
+def _said(error: ValidationError, *place: str) -> str:
     first = error.errors(include_url=False, include_input=False)[0]
     where = ".".join([*place, *map(str, first["loc"])])
-    return AccountError(
-        f"limits.json in the work bucket cannot be used: {where}: {first['msg']}. Correct it, write it anew "
-        "with `batchline limits refresh`, or delete it."
-    )
+    return f"{where}: {first['msg']}" if where else str(first["msg"])
 
 
 def base_id(model_id: str) -> str:

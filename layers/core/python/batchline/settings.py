@@ -4,11 +4,15 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
-class _Settings(BaseSettings):
+class Shared(BaseSettings):
+    """What every function has. `limits`: quotas as JSON that come before all others, or nothing."""
+
     model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
+    limits: str = ""
 
-class Chunk(_Settings):
+
+class Chunk(Shared):
     """What the chunk function needs."""
 
     work_bucket: str
@@ -19,7 +23,7 @@ class Chunk(_Settings):
     documents_queue: str
 
 
-class Pack(_Settings):
+class Pack(Shared):
     """What the pack function needs. `slot_share`: percent of a model's job quota that we may use."""
 
     work_bucket: str
@@ -34,7 +38,7 @@ class Pack(_Settings):
     slot_share: int = Field(default=80, ge=1, le=100)
 
 
-class Submit(_Settings):
+class Submit(Shared):
     """What the submit function needs. `job_prefix` starts the name of each of our jobs at Bedrock."""
 
     work_bucket: str
@@ -46,7 +50,7 @@ class Submit(_Settings):
     slot_share: int = Field(default=80, ge=1, le=100)
 
 
-class Invoke(_Settings):
+class Invoke(Shared):
     """What the invoke function needs."""
 
     work_bucket: str
@@ -56,7 +60,7 @@ class Invoke(_Settings):
     job_events_queue: str
 
 
-class Collect(_Settings):
+class Collect(Shared):
     """What the collect function needs. `retention_days`: how long answers to single records are kept."""
 
     work_bucket: str
@@ -72,7 +76,7 @@ class Collect(_Settings):
     retention_days: int = Field(ge=1)
 
 
-class Aggregate(_Settings):
+class Aggregate(Shared):
     """What the aggregate function needs."""
 
     work_bucket: str
@@ -82,7 +86,7 @@ class Aggregate(_Settings):
     wake_queue: str
 
 
-class Reconcile(_Settings):
+class Reconcile(Shared):
     """What the reconcile function needs."""
 
     work_bucket: str

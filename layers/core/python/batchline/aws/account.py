@@ -40,10 +40,13 @@ def load(work: Work) -> Account:
         raise
 
 
-def adopt(work_bucket: str) -> None:
-    """Let this process go by what is known of the account, and by the stack's own prices."""
+def adopt(work_bucket: str, limits: str = "") -> None:
+    """Let this process go by what is known of the account, and by the stack's own prices.
+
+    `limits` are quotas by model as JSON, from the stack's parameter. Raises AccountError.
+    """
     work = Work(clients.s3(), work_bucket)
-    catalog.adopt(load(work))
+    catalog.adopt(load(work).limited(limits))
     prices.adopt(price_list.load(work))
 
 
