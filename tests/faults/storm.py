@@ -244,6 +244,7 @@ def storm(make: Make, seed: int, monkeypatch: pytest.MonkeyPatch) -> Storm:
     monkeypatch.setattr(secrets, "choice", random.choice)
     found = Storm(make(), seed, chooser)
     found.rage()
+    audit.check(found.world, in_flight=found.killed * CALLS_UNDER_WAY)
     found.calm()
     audit.check_end(found.world, in_flight=found.killed * CALLS_UNDER_WAY)
     return found

@@ -28,7 +28,7 @@ class Violation:
 class Open:
     """The records that wait in shards or are in jobs which have not counted them, by document.
 
-    `closing` are documents of jobs that are being closed: some of their records may be registered
+    `closing` are documents of jobs that are being collected: some of their records may be registered
     again, or have results, before the job is counted.
     """
 

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from batchline import audit
 from batchline.audit import Open, Results, Violation
@@ -20,6 +20,9 @@ from batchline.aws.jobs import Jobs
 from batchline.aws.objects import Work
 from batchline.aws.results import Results as ResultsTable
 from batchline.models import JobStatus, Shard
+
+# Results are written and retries registered before the documents are told.
+COLLECTED: Final = frozenset({JobStatus.COLLECTING, JobStatus.CLOSING})
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +82,7 @@ class Auditor:
             for shard in shards:
                 applied = self._applied(row["job_id"], shard)
                 waiting.add(shard, but=applied)
-                if row["status"] == JobStatus.CLOSING:
+                if row["status"] in COLLECTED:
                     waiting.closing |= audit.touched([shard]) - applied
         for lane in self.control.lanes():
             for pipeline in sorted(lane.pipelines):
