@@ -37,6 +37,7 @@ SERVICES: Final = frozenset(
     {
         "bedrock",
         "bedrock-runtime",
+        "ce",
         "cloudformation",
         "dynamodb",
         "events",
