@@ -34,6 +34,10 @@ class Settled:
     failure: Failure | None
 
     @property
+    def stage(self) -> str:
+        return self.record[0]
+
+    @property
     def index(self) -> int:
         return int(self.record[1:])
 
@@ -50,15 +54,19 @@ class Ending:
 class Tally:
     """What became of a document's records, of all stages."""
 
-    answered: int = 0
+    of_stage: Counter[str] = field(default_factory=Counter)  # how many of each stage were answered
     codes: Counter[str] = field(default_factory=Counter)
     first: Failure | None = None
     first_record: str = ""
     unsure: int = 0
 
+    @property
+    def answered(self) -> int:
+        return self.of_stage.total()
+
     def add(self, settled: Settled, pipeline: Pipeline) -> None:
         if settled.failure is None:
-            self.answered += 1
+            self.of_stage[settled.stage] += 1
             self.unsure += is_unsure(settled.output, pipeline)
         else:
             self.codes[settled.failure.code] += 1

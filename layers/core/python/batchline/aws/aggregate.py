@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from itertools import chain, islice
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from batchline import aggregate, ids, pipelines, prices, reduce, settings
@@ -96,14 +96,14 @@ class Aggregator:
         if wrong := aggregate.unequal(tally, row):
             raise NotConserved(f"{row['document_id']}: {wrong}")
         try:
-            if not tally.codes[Code.CANCELLED] and self._reduce(row, pipeline, of_stage):
+            if not tally.codes[Code.CANCELLED] and self._reduce(row, pipeline, of_stage, tally):
                 return None
         except Refused as refusal:
             failure = Failure(refusal.code, refusal.message)
             return self._end(row, Ending(DocumentStatus.FAILED, failure), pipeline, of_all, of_stage, tally)
         unread = row.get("unread")
         earlier = Failure(unread["code"], unread["message"]) if unread else None
-        answered = any(one.failure is None for one in of_stage())
+        answered = tally.of_stage[ids.stage(row["stage"])] > 0
         ending = aggregate.ending(tally, pipeline, result=answered, earlier=earlier)
         return self._end(row, ending, pipeline, of_all, of_stage, tally)
 
@@ -121,7 +121,9 @@ class Aggregator:
 
     # the next stage of a reduce prompt
 
-    def _reduce(self, row: Row, pipeline: Pipeline, of_stage: Callable[[], Iterator[Settled]]) -> bool:
+    def _reduce(
+        self, row: Row, pipeline: Pipeline, of_stage: Callable[[], Iterator[Settled]], tally: Tally
+    ) -> bool:
         """Register the records of a document's next stage. False: there is none.
 
         Raises Refused when the answers cannot be made fewer.
@@ -129,8 +131,8 @@ class Aggregator:
         reducing = pipeline.reducing
         if reducing is None:
             return False
-        outputs = [one.output for one in islice(_good(of_stage()), 2)]
-        if not outputs or (row["stage"] and len(outputs) == 1):
+        answered = tally.of_stage[ids.stage(row["stage"])]
+        if not answered or (row["stage"] and answered == 1):
             return False
         if row["stage"] == len(ids.REDUCE):
             raise Refused(
@@ -201,7 +203,7 @@ class Aggregator:
         tally: Tally,
     ) -> Row | None:
         """Write a document's result and end it. None: it has gone another way meanwhile."""
-        result = self._write(row, ending, pipeline, of_all, of_stage) | _failures(tally)
+        result = self._write(row, ending, pipeline, of_all, of_stage, tally) | _failures(tally)
         written = self.documents.finish(
             row["document_id"],
             row["pipeline"],
@@ -222,10 +224,11 @@ class Aggregator:
         pipeline: Pipeline,
         of_all: Callable[[], Iterator[Settled]],
         of_stage: Callable[[], Iterator[Settled]],
+        tally: Tally,
     ) -> Row:
         """Write the files of a result, and return the attributes that lead to them from the row."""
         name, document_id = row["pipeline"], row["document_id"]
-        count = sum(1 for _ in _good(of_stage()))
+        count = tally.of_stage[ids.stage(row["stage"])]
         shape = aggregate.shape(pipeline, count)
 
         def parts() -> Iterator[Any]:

@@ -74,19 +74,9 @@ class Jobs:
         )
         return (row["job_id"] for row in rows)
 
-    def created(self, status: JobStatus, since: str) -> Iterator[tuple[str, str]]:
-        """Yield when each job in a status was created since then, and its id, newest first."""
-        rows = dynamo.query(
-            self.client,
-            self.table,
-            "#status = :status AND #created_at >= :since",
-            {"status": status, "since": since},
-            index="by_status",
-            newest_first=True,
-        )
-        return ((row["created_at"], row["job_id"]) for row in rows)
-
-    def from_time(self, status: JobStatus, since: str) -> Iterator[tuple[str, str]]:
+    def created(
+        self, status: JobStatus, since: str, *, newest_first: bool = False
+    ) -> Iterator[tuple[str, str]]:
         """Yield when each job in a status was created since then, and its id, oldest first."""
         rows = dynamo.query(
             self.client,
@@ -94,6 +84,7 @@ class Jobs:
             "#status = :status AND #created_at >= :since",
             {"status": status, "since": since},
             index="by_status",
+            newest_first=newest_first,
         )
         return ((row["created_at"], row["job_id"]) for row in rows)
 

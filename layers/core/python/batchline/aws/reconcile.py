@@ -149,7 +149,7 @@ class Reconciler:
         left = JOBS_PER_RUN
         for status in UNFINISHED[begin:]:
             since = mark["since"] if mark and status == mark["status"] else " "
-            for batch in batched(islice(self.jobs.from_time(status, since), left), BATCH_READS, strict=False):
+            for batch in batched(islice(self.jobs.created(status, since), left), BATCH_READS, strict=False):
                 left -= len(batch)
                 since = batch[-1][0]
                 yield from self.jobs.get_many(job_id for _, job_id in batch)

@@ -122,7 +122,7 @@ class Watch:
             for pipeline in pipelines & lane.pipelines:
                 yield from self.control.pending(lane.name, pipeline)
         for status in UNFINISHED:
-            found = (job_id for _, job_id in self.jobs.from_time(status, since=" "))
+            found = (job_id for _, job_id in self.jobs.created(status, since=" "))
             for row in self.jobs.get_many(found):
                 if pipelines & set(row["pipelines"]):
                     yield from self.work.get_plan(row["job_id"])

@@ -77,7 +77,8 @@ def recent(
     stack: Stack, since: datetime, *, limit: int = 0, statuses: Sequence[JobStatus] | None = None
 ) -> list[Job]:
     """Read the jobs opened since then, newest first, at most `limit` (0: all)."""
-    streams = [stack.jobs.created(status, timestamp(since)) for status in statuses or JobStatus]
+    at = timestamp(since)
+    streams = [stack.jobs.created(status, at, newest_first=True) for status in statuses or JobStatus]
     ids = (job_id for _, job_id in merge(*streams, reverse=True))
     # A job that moved on between two queries may be in both.
     wanted = list(dict.fromkeys(islice(ids, limit or None)))
