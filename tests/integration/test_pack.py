@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from batchline import catalog
+from batchline import catalog, chunk
 from batchline.aws import dynamo
 
 from tests.faults import audit
@@ -310,21 +310,24 @@ def test_a_document_whose_hold_was_cut_off_still_ends(world: World) -> None:
     audit.check_end(world)
 
 
-def test_a_document_of_which_a_part_goes_on_says_that_the_rest_is_held(world: World) -> None:
-    """Two shards, and a budget that is enough for one of them a day."""
-    # 2000 rows reserve at most (15 * 1.1 * 0.03 + 100 * 0.12) * 2000 / 1000000 = 0.025 USD.
+def test_a_document_of_which_a_part_goes_on_says_that_the_rest_is_held(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two shards alike, and a budget that is enough for either of them a day."""
+    monkeypatch.setattr(chunk, "SHARD_RECORDS", 100)
+    # 100 rows reserve at most (15 * 1.1 * 0.03 + 100 * 0.12) * 100 / 1000000 = 0.00125 USD.
     ready(world, max_wait="0s", budget={"per_day_usd": 0.001})
-    upload(world, 3000)
+    upload(world, 200)
     assert world.pack().held == 2
     world.clock.advance(60)
-    ready(world, max_wait="0s", budget={"per_day_usd": 0.03})
+    ready(world, max_wait="0s", budget={"per_day_usd": 0.0015})
     world.pack()
     row = world.document("inbox/rows/a.jsonl")
     assert (len(world.jobs()), len(world.pending())) == (1, 1)
     assert (row["status"], row["error"]["code"]) == ("HELD", "BUDGET_EXCEEDED")
     world.run()
     row = world.document("inbox/rows/a.jsonl")
-    assert (row["status"], row["open"]) == ("HELD", 1000)
+    assert (row["status"], row["open"]) == ("HELD", 100)
     world.clock.advance(24 * 3600)
     world.pack()
     world.run()
