@@ -65,6 +65,20 @@ class Calls:
     def arm(self, fault: Fault, at: int) -> None:
         self._fault, self._left, self.struck = fault, at, ""
 
+    def disarm(self) -> None:
+        self._fault = None
+
+    def lose_reply(self, name: str) -> None:
+        """Let the next call of this name take effect, and its reply get lost."""
+
+        def lose(made: str, _parameters: Any, reply: Any) -> Any:
+            if made == name:
+                self.change = None
+                raise Fault.REPLY_LOST.error()
+            return reply
+
+        self.change = lose
+
     def begin(self, stage: str) -> None:
         """A function starts in a process of its own."""
         self._inside, self._dead, self.stage = True, False, stage

@@ -9,7 +9,7 @@ import pytest
 from batchline import chunk
 
 from tests.faults.audit import check_end
-from tests.integration.calls import Died
+from tests.integration.calls import Fault
 from tests.integration.test_chunk import ready
 from tests.integration.test_chunk_runs import asked, run_out, table
 from tests.integration.world import World
@@ -129,16 +129,9 @@ def test_each_call_may_be_the_last(world: World) -> None:
     world.upload(KEY, archive(a_txt="First.", b_txt="Second.", c_txt="Third."))
     messages = world.receive("UploadsQueue")
     for number in range(1, 25):
-        seen = [0]
-
-        def die(_name: str, _parameters: Any, number: int = number, seen: list[int] = seen) -> None:
-            seen[0] += 1
-            if seen[0] > number:
-                raise Died
-
-        world.calls.watch = die
+        world.calls.arm(Fault.DIED_BEFORE, number + 1)
         world.handle("UploadsQueue", messages)
-        world.calls.watch = None
+    world.calls.disarm()
     world.fatal = True
     world.handle("UploadsQueue", messages)
     assert {one["status"] for one in members(world).values()} == {"QUEUED"}

@@ -8,7 +8,7 @@ from batchline import chunk
 from batchline.aws import clients, cutting, large
 
 from tests.faults.audit import check_end
-from tests.integration.calls import Died
+from tests.integration.calls import Died, Fault
 from tests.integration.test_chunk import ready, take
 from tests.integration.world import INBOX, World
 
@@ -119,18 +119,11 @@ def test_each_call_of_a_long_run_may_be_its_last(world: World, monkeypatch: pyte
     world.upload("inbox/notes/large.csv", table(20))
     messages = world.receive("UploadsQueue")
     for number in range(1, 40):
-        seen = [0]
-
-        def die(_name: str, _parameters: Any, number: int = number, seen: list[int] = seen) -> None:
-            seen[0] += 1
-            if seen[0] > number:
-                raise Died
-
-        world.calls.watch = die
+        world.calls.arm(Fault.DIED_BEFORE, number + 1)
         world.handle("UploadsQueue", messages)
-        world.calls.watch = None
         assert sum(one["records"] for one in world.documents()) == len(asked(world))
     world.delete("UploadsQueue", messages[0])
+    world.calls.disarm()
     world.fatal = True
     world.deliver_all()
     assert asked(world) == [f"Say {n}" for n in range(20)]

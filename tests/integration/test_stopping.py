@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from batchline import catalog
 from batchline.models import Stop
-from botocore.exceptions import ClientError, ReadTimeoutError
+from botocore.exceptions import ClientError
 
 from tests.faults import audit
 from tests.integration.calls import Died, Fault
@@ -164,13 +164,7 @@ def test_a_stop_that_is_forbidden_fails_for_all_to_see(
 
 
 def test_a_job_that_may_have_been_created_is_found_before_it_is_stopped(opened: World) -> None:
-    def lose(name: str, _parameters: Any, reply: Any) -> Any:
-        if name == "bedrock.CreateModelInvocationJob":
-            opened.calls.change = None
-            raise ReadTimeoutError(endpoint_url="https://bedrock")
-        return reply
-
-    opened.calls.change = lose
+    opened.calls.lose_reply("bedrock.CreateModelInvocationJob")
     submit(opened)
     stop(opened)
     opened.bedrock.forget_tokens()

@@ -95,13 +95,7 @@ def test_a_full_quota_makes_the_job_wait_and_teaches_the_slots(opened: World) ->
 
 
 def test_a_lost_reply_is_found_by_name_and_not_created_again(opened: World) -> None:
-    def lose(name: str, _parameters: Any, reply: Any) -> Any:
-        if name == "bedrock.CreateModelInvocationJob":
-            opened.calls.change = None
-            raise ReadTimeoutError(endpoint_url="https://bedrock")
-        return reply
-
-    opened.calls.change = lose
+    opened.calls.lose_reply("bedrock.CreateModelInvocationJob")
     submit(opened)
     row = opened.job()
     assert (row["status"], row["create_started_at"]) == ("READY", "2026-11-22T09:00:00.000Z")
