@@ -176,7 +176,7 @@ def speed(records: int) -> float:
         record = expected.record(position)
         verdict = collect.judge(answer, PIPELINE, model=PIPELINE.model, attempt=record.attempt)
         usage = answer.usage
-        summaries.add(Summary(position, verdict.outcome, "", usage.input_tokens, usage.output_tokens))
+        summaries.add(Summary(position, verdict.outcome, "", usage))
     outcomes.merge(0, Summaries.load(summaries.dump()))
     taken = time.process_time() - began
     assert outcomes.outcome.count(Outcome.SUCCEEDED) == records

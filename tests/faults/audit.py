@@ -6,7 +6,6 @@ The test also knows what Bedrock was paid for, which events were published, and 
 import json
 from collections import Counter
 
-from batchline.audit import usage
 from batchline.aws import clients
 from batchline.aws.audit import Auditor
 from batchline.aws.control import Control
@@ -55,7 +54,7 @@ def check_end(world: World, *, in_flight: int = 0) -> None:
         if DocumentStatus(row["status"]).terminal and row["records"]:
             published = [e for _, e in world.events() if e["document_id"] == row["document_id"]]
             assert published, f"nobody was told of the end of {row}"
-    billed = sum((usage(one) for one in world.costs("job#")), Usage())
+    billed = sum((Usage.of(one) for one in world.costs("job#")), Usage())
     if not in_flight:
         assert billed == world.bedrock.billed, "what was booked is not what was billed"
     assert world.dead_letters == []

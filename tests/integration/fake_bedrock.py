@@ -58,7 +58,9 @@ def reply_of(said: Say) -> dict[str, Any]:
         "usage": {
             "inputTokens": usage.input_tokens,
             "outputTokens": usage.output_tokens,
-            "totalTokens": usage.input_tokens + usage.output_tokens,
+            "totalTokens": sum(usage) - usage.reasoning_tokens,
+            "cacheReadInputTokens": usage.cache_read_tokens,
+            "cacheWriteInputTokens": usage.cache_write_tokens,
         },
         "metrics": {"latencyMs": 1},
     }

@@ -12,7 +12,7 @@ import pytest
 from batchline import catalog
 from batchline.aws import clients, invoke
 from batchline.aws.runtime import CallError, Runtime
-from batchline.models import Stop, Tier
+from batchline.models import Stop, Tier, Usage
 from botocore.exceptions import (
     ConnectionClosedError,
     ConnectTimeoutError,
@@ -68,6 +68,27 @@ def test_the_output_is_what_a_batch_job_writes(opened: World) -> None:
     }
     opened.run()
     assert opened.document()["status"] == "COMPLETED"
+    audit.check_end(opened)
+
+
+def test_what_a_prompt_cache_held_is_booked_beside_the_rest(opened: World) -> None:
+    opened.bedrock.answer = lambda _id, _body: Say("fine", usage=Usage(100, 20, 1000, 40))
+    opened.run()
+    # 60 records: 6,000 in, 1,200 out, 60,000 from the cache and 2,400 to it, at 0.06, 0.24, 0.015 and,
+    # for Nova names no price of writing, 0.06 USD per million tokens:
+    # 0.00036 + 0.000288 + 0.0009 + 0.000144
+    usage, cost = Usage(6000, 1200, 60_000, 2400), Decimal("0.001692")
+    whole = [*opened.costs("document#"), *opened.costs("day#"), *opened.costs("job#")]
+    assert len(whole) == 3
+    for row in (*whole, opened.document(), opened.job()):
+        assert (Usage.of(row), row["cost_usd"], row["saved_usd"]) == (usage, cost, 0)
+    price = {"input": Decimal("0.06"), "output": Decimal("0.24"), "basis": "list"}
+    for row in whole:
+        assert row["price"] == price | {"cache_read": Decimal("0.015"), "cache_write": Decimal("0.06")}
+    # The manifest that is written for it counts as Bedrock's does, and agrees.
+    (total,) = opened.costs("job#")
+    assert (total["manifest_input_tokens"], total["manifest_output_tokens"]) == (6000, 1200)
+    assert "difference" not in opened.job()
     audit.check_end(opened)
 
 

@@ -84,6 +84,11 @@ def test_an_answer_is_read() -> None:
     assert collect.read(line) == Answer(ID, "ab", "end_turn", Usage(12, 3))
 
 
+def test_the_tokens_of_a_prompt_cache_stand_beside_the_others() -> None:
+    usage = {"inputTokens": 12, "outputTokens": 3, "cacheReadInputTokens": 900, "cacheWriteInputTokens": 80}
+    assert collect.read(converse(usage=usage)).usage == Usage(12, 3, 900, 80)
+
+
 @pytest.mark.parametrize(
     ("error", "code", "message", "again"),
     [

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 from batchline import catalog, dialects
+from batchline.models import Usage
 from batchline.pipelines import Pipeline
 
 NOVA = "amazon.nova-2-multimodal-embeddings-v1:0"
@@ -130,3 +131,53 @@ def test_a_vector_is_read_from_every_shape(output: dict[str, Any], tokens: int) 
 def test_what_holds_no_vector_is_said_to_hold_none(output: Any) -> None:
     with pytest.raises(msgspec.ValidationError):
         dialects.embedded(line(output))
+
+
+@pytest.mark.parametrize(
+    ("output", "usage"),
+    [
+        ({}, Usage()),
+        ({"inputTextTokenCount": 8, "embedding": [0.5]}, Usage(8)),
+        # Converse and Anthropic count what the cache held beside the input,
+        ({"usage": {"inputTokens": 12, "outputTokens": 3, "totalTokens": 15}}, Usage(12, 3)),
+        (
+            {
+                "usage": {
+                    "inputTokens": 12,
+                    "outputTokens": 3,
+                    "totalTokens": 1039,
+                    "cacheReadInputTokens": 1000,
+                    "cacheWriteInputTokens": 24,
+                    "cacheDetails": [{"ttl": "5m", "inputTokens": 24}],
+                }
+            },
+            Usage(12, 3, 1000, 24),
+        ),
+        (
+            {
+                "usage": {
+                    "input_tokens": 12,
+                    "output_tokens": 3,
+                    "cache_read_input_tokens": 1000,
+                    "cache_creation_input_tokens": 24,
+                }
+            },
+            Usage(12, 3, 1000, 24),
+        ),
+        # OpenAI among it: 1,036 were read, 1,000 of them from the cache.
+        (
+            {
+                "usage": {
+                    "prompt_tokens": 1036,
+                    "completion_tokens": 50,
+                    "total_tokens": 1086,
+                    "prompt_tokens_details": {"cached_tokens": 1000},
+                    "completion_tokens_details": {"reasoning_tokens": 32},
+                }
+            },
+            Usage(36, 50, 1000, 0, 32),
+        ),
+    ],
+)
+def test_tokens_are_read_in_every_wording(output: dict[str, Any], usage: Usage) -> None:
+    assert dialects.usage(output) == usage

@@ -23,9 +23,26 @@ def test_times_sort_as_text(times: list[datetime]) -> None:
 def test_usage_and_charges_add_up() -> None:
     assert Usage(10, 2) + Usage(5, 1) == Usage(15, 3)
     assert Usage(15, 3) - Usage(5, 1) == Usage(10, 2)
+    assert Usage(10, 2, 3, 4, 1) + Usage(5, 1, 1, 1, 1) == Usage(15, 3, 4, 5, 2)
+    assert Usage(15, 3, 4, 5, 2) - Usage(5, 1, 1, 1, 1) == Usage(10, 2, 3, 4, 1)
     assert Charge(Decimal("0.1"), Decimal("0.2")) + Charge(Decimal("0.2")) == Charge(
         Decimal("0.3"), Decimal("0.2")
     )
+
+
+def test_a_row_names_the_tokens_that_there_are() -> None:
+    assert Usage(10, 2).told() == {"input_tokens": 10, "output_tokens": 2}
+    assert Usage().told() == {"input_tokens": 0, "output_tokens": 0}
+    some = Usage(10, 2, cache_read_tokens=7, reasoning_tokens=1)
+    assert some.told() == {
+        "input_tokens": 10,
+        "output_tokens": 2,
+        "cache_read_tokens": 7,
+        "reasoning_tokens": 1,
+    }
+    assert Usage.of(some.told() | {"document_id": "x"}) == some
+    assert Usage.of({}) == Usage()
+    assert some.counted == Usage(10, 2)
 
 
 @given(st.integers(0, 9_999_999), st.integers(1, 2_000), st.integers(1, 9))

@@ -129,8 +129,7 @@ SUMMARIES = st.builds(
     st.integers(0, 3) | st.just(FOREIGN),
     st.sampled_from([N, S, F, R]),
     st.sampled_from(["", "MODEL_ERROR", "ANSWER_UNREADABLE"]),
-    st.integers(0, 2**31 - 1),
-    st.integers(0, 2**31 - 1),
+    st.builds(Usage, *[st.integers(0, 2**31 - 1)] * 5),
 )
 
 
@@ -151,9 +150,21 @@ def outcomes(count: int = 4) -> Outcomes:
 
 def test_the_first_line_that_settles_a_record_counts() -> None:
     found = outcomes()
-    found.merge(0, [Summary(0, S, "", 1, 2), Summary(1, R, "ANSWER_EMPTY", 3, 4), Summary(0, N, "", 5, 6)])
     found.merge(
-        1, [Summary(0, F, "MODEL_ERROR", 7, 8), Summary(1, S, "", 9, 10), Summary(FOREIGN, N, "", 11, 12)]
+        0,
+        [
+            Summary(0, S, "", Usage(1, 2)),
+            Summary(1, R, "ANSWER_EMPTY", Usage(3, 4)),
+            Summary(0, N, "", Usage(5, 6)),
+        ],
+    )
+    found.merge(
+        1,
+        [
+            Summary(0, F, "MODEL_ERROR", Usage(7, 8)),
+            Summary(1, S, "", Usage(9, 10)),
+            Summary(FOREIGN, N, "", Usage(11, 12)),
+        ],
     )
     assert list(found.outcome) == [S, S, N, N]
     assert (found.usage(0), found.usage(1)) == (Usage(1, 2), Usage(9, 10))
@@ -167,7 +178,7 @@ def test_the_first_line_that_settles_a_record_counts() -> None:
 
 def test_lines_of_one_part_need_no_second_look() -> None:
     found = outcomes()
-    found.merge(0, [Summary(0, S, "", 1, 2), Summary(0, N, "", 1, 2)])
+    found.merge(0, [Summary(0, S, "", Usage(1, 2)), Summary(0, N, "", Usage(1, 2))])
     assert found.rewritten() == {}
 
 
@@ -179,7 +190,7 @@ def test_merging_loses_and_invents_nothing(lines: list[Summary], cut: int) -> No
     found.merge(0, lines[:cut])
     found.merge(1, lines[cut:])
     total = found.tally(0, 4)
-    everything = sum((Usage(one.input_tokens, one.output_tokens) for one in lines), Usage())
+    everything = sum((one.usage for one in lines), Usage())
     assert total.usage + found.unowned == everything
     known = {one.position for one in lines if one.position != FOREIGN}
     assert found.missing == 4 - len(known)
@@ -189,7 +200,7 @@ def test_merging_loses_and_invents_nothing(lines: list[Summary], cut: int) -> No
 
 def test_what_has_no_line_is_found_and_decided() -> None:
     found = outcomes()
-    found.merge(0, [Summary(2, S, "", 1, 1)])
+    found.merge(0, [Summary(2, S, "", Usage(1, 1))])
     for position in found.without_line(0, 4):
         found.decide(position, Outcome.REPEAT if position else F, "ANSWER_MISSING")
     assert list(found.outcome) == [F, Outcome.REPEAT, S, Outcome.REPEAT]
@@ -202,7 +213,7 @@ def test_what_has_no_line_is_found_and_decided() -> None:
 
 def test_the_first_five_of_each_code_are_named() -> None:
     found = outcomes(9)
-    found.merge(0, [Summary(n, F, "MODEL_ERROR" if n % 4 else "ANSWER_EMPTY", 0, 0) for n in range(9)])
+    found.merge(0, [Summary(n, F, "MODEL_ERROR" if n % 4 else "ANSWER_EMPTY", Usage(0, 0)) for n in range(9)])
     assert found.examples() == {
         "ANSWER_EMPTY": [f"{A}m000000{n}1" for n in (0, 4, 8)],
         "MODEL_ERROR": [f"{A}m000000{n}1" for n in (1, 2, 3, 5, 6)],
@@ -218,8 +229,8 @@ def merged(*lines: Summary) -> Outcomes:
     return found
 
 
-GOOD = (Summary(0, S, "", 10, 1), Summary(1, S, "", 10, 1))
-BROKEN = Summary(FOREIGN, N, "ANSWER_UNREADABLE", 0, 0)
+GOOD = (Summary(0, S, "", Usage(10, 1)), Summary(1, S, "", Usage(10, 1)))
+BROKEN = Summary(FOREIGN, N, "ANSWER_UNREADABLE", Usage(0, 0))
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,26 @@ def test_a_charge_says_what_was_saved() -> None:
     assert charge(USAGE, NOVA, Engine.ON_DEMAND, Tier.FLEX) == charge(USAGE, NOVA, Engine.BATCH)
 
 
+@pytest.mark.parametrize(
+    ("model", "engine", "cost"),
+    [
+        # Haiku: 100 * 1 + 10 * 5 + 1,000 * 0.1 + 200 * 1.25 = 100 + 50 + 100 + 250
+        (HAIKU, Engine.ON_DEMAND, "0.0005"),
+        # cached tokens cost the same in a batch: 100 * 0.5 + 10 * 2.5 + 100 + 250
+        (HAIKU, Engine.BATCH, "0.000425"),
+        # a tenth more in a geography: 110 + 55 + 110 + 275
+        (f"us.{HAIKU}", Engine.ON_DEMAND, "0.00055"),
+        # Nova Lite: 100 * 0.06 + 10 * 0.24 + 1,000 * 0.015 + 200 * 0.06, for writing has no price of its own
+        (NOVA, Engine.ON_DEMAND, "0.0000354"),
+        # Mistral Large has no prices for a cache: 100 * 2 + 10 * 6 + 1,000 * 2 + 200 * 2
+        (LARGE, Engine.ON_DEMAND, "0.00266"),
+    ],
+)
+def test_cached_tokens_have_prices_of_their_own(model: str, engine: Engine, cost: str) -> None:
+    usage = Usage(100, 10, cache_read_tokens=1000, cache_write_tokens=200, reasoning_tokens=8)
+    assert charge(usage, model, engine).cost_usd == Decimal(cost)
+
+
 def test_a_geography_with_a_price_of_its_own() -> None:
     tokyo = price("jp.amazon.nova-2-lite-v1:0", Engine.ON_DEMAND)
     assert (tokyo.input, tokyo.output, tokyo.basis) == (Decimal("0.396"), Decimal("3.311"), "list")

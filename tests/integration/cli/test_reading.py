@@ -82,6 +82,9 @@ def test_status_as_json_is_nothing_but_json(done: Cli) -> None:
         "open": 0,
         "input_tokens": 100,
         "output_tokens": 20,
+        "cache_read_tokens": 0,
+        "cache_write_tokens": 0,
+        "reasoning_tokens": 0,
         "cost_usd": "0.0000108",
         "saved_usd": "0",
     }

@@ -98,6 +98,9 @@ def test_totals_add_up_what_is_listed() -> None:
         "open": 1,
         "input_tokens": 20,
         "output_tokens": 10,
+        "cache_read_tokens": 0,
+        "cache_write_tokens": 0,
+        "reasoning_tokens": 0,
         "cost_usd": Decimal("0.25000001"),
         "saved_usd": Decimal(2),
     }

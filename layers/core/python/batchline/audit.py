@@ -126,7 +126,7 @@ def job(row: Row, *, total: Row | None, shares: Iterable[Row], days: Iterable[Ro
     yield from _booked(subject, row, [total], "total")
     if total["verified"]:
         counted = Usage(int(total["manifest_input_tokens"]), int(total["manifest_output_tokens"]))
-        if counted != usage(total):
+        if counted != Usage.of(total).counted:
             yield Violation(
                 subject,
                 f"its manifest counts {counted.input_tokens} tokens in and {counted.output_tokens} out, but "
@@ -150,17 +150,13 @@ def budget(name: str, committed: Decimal, jobs: Iterable[Decimal]) -> Iterator[V
         yield Violation(f"budget {name}", f"{committed} USD are committed, but its jobs come to {expected}")
 
 
-def usage(row: Row) -> Usage:
-    return Usage(int(row["input_tokens"]), int(row["output_tokens"]))
-
-
 def charge(row: Row) -> Charge:
     return Charge(Decimal(row["cost_usd"]), Decimal(row["saved_usd"]))
 
 
 def _booked(subject: str, row: Row, entries: list[Row], where: str = "ledger") -> Iterator[Violation]:
-    tokens, money = sum(map(usage, entries), Usage()), sum(map(charge, entries), Charge())
-    if tokens != usage(row):
+    tokens, money = sum(map(Usage.of, entries), Usage()), sum(map(charge, entries), Charge())
+    if tokens != Usage.of(row):
         yield Violation(
             subject,
             f"has {row['input_tokens']} tokens in and {row['output_tokens']} out, but in its {where} are "

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import msgspec
 
@@ -38,8 +38,6 @@ MESSAGE_CHARACTERS: Final = 500
 CANCELLED: Final = Failure(Code.CANCELLED, "The record was cancelled before it was answered.")
 _RECORD_ID: Final = re.compile(rb'"recordId"\s*:\s*"([a-z0-9]{25})"')
 
-type _Tokens = Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
-
 
 class _Text(msgspec.Struct):
     text: str = ""
@@ -53,9 +51,9 @@ class _Output(msgspec.Struct):
     message: _Message
 
 
-class _Usage(msgspec.Struct):
-    inputTokens: _Tokens  # noqa: N815 - Bedrock's names
-    outputTokens: _Tokens  # noqa: N815
+class _Usage(dialects.Reported, kw_only=True):
+    inputTokens: dialects.Tokens  # noqa: N815 - Bedrock's names
+    outputTokens: dialects.Tokens  # noqa: N815
 
 
 class _Converse(msgspec.Struct):
@@ -157,8 +155,7 @@ def read(line: bytes) -> Answer:
     said = found.modelOutput
     content = said.output.message.content
     text = content[0].text if len(content) == 1 else "".join(block.text for block in content)
-    usage = Usage(said.usage.inputTokens, said.usage.outputTokens)
-    return Answer(found.recordId, text, said.stopReason, usage)
+    return Answer(found.recordId, text, said.stopReason, said.usage.tokens)
 
 
 def _embedded(line: bytes) -> Answer:

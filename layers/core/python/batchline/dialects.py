@@ -148,7 +148,7 @@ _EMBEDDINGS: Final[dict[str, Callable[[str, int | None, Model], Body]]] = {
 
 
 type _Numbers = list[Decimal]
-type _Tokens = Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
+type Tokens = Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
 
 
 class _Typed(msgspec.Struct):
@@ -163,8 +163,42 @@ class _Single(msgspec.Struct):
     embedding: _Numbers
 
 
-class _Usage(msgspec.Struct):
-    inputTokens: _Tokens = 0  # noqa: N815 - Bedrock's names
+class _Details(msgspec.Struct):
+    cached_tokens: Tokens = 0
+    reasoning_tokens: Tokens = 0
+
+
+class Reported(msgspec.Struct, kw_only=True):
+    """The tokens of an answer in the words of Converse, of Anthropic's messages and of OpenAI's chat.
+
+    The first two count cached tokens beside those of the input, the third among them. Converse does not
+    tell reasoning from the rest of the output.
+    https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_TokenUsage.html
+    """
+
+    inputTokens: Tokens = 0  # noqa: N815 - Bedrock's names
+    outputTokens: Tokens = 0  # noqa: N815
+    cacheReadInputTokens: Tokens = 0  # noqa: N815
+    cacheWriteInputTokens: Tokens = 0  # noqa: N815
+    input_tokens: Tokens = 0
+    output_tokens: Tokens = 0
+    cache_read_input_tokens: Tokens = 0
+    cache_creation_input_tokens: Tokens = 0
+    prompt_tokens: Tokens = 0
+    completion_tokens: Tokens = 0
+    prompt_tokens_details: _Details = msgspec.field(default_factory=_Details)
+    completion_tokens_details: _Details = msgspec.field(default_factory=_Details)
+
+    @property
+    def tokens(self) -> Usage:
+        cached = self.prompt_tokens_details.cached_tokens
+        return Usage(
+            self.inputTokens + self.input_tokens + max(0, self.prompt_tokens - cached),
+            self.outputTokens + self.output_tokens + self.completion_tokens,
+            self.cacheReadInputTokens + self.cache_read_input_tokens + cached,
+            self.cacheWriteInputTokens + self.cache_creation_input_tokens,
+            self.completion_tokens_details.reasoning_tokens,
+        )
 
 
 class _Output(msgspec.Struct):
@@ -172,8 +206,8 @@ class _Output(msgspec.Struct):
 
     embedding: _Numbers | None = None
     embeddings: list[_Numbers | _Single] | _Typed | None = None
-    inputTextTokenCount: _Tokens | None = None  # noqa: N815
-    usage: _Usage = msgspec.field(default_factory=_Usage)
+    inputTextTokenCount: Tokens | None = None  # noqa: N815
+    usage: Reported = msgspec.field(default_factory=Reported)
 
 
 class _Line(msgspec.Struct):
@@ -206,7 +240,8 @@ def embedded(line: bytes) -> Embedded:
     if not vector:
         raise msgspec.ValidationError("the answer holds no vector")
     tokens = output.inputTextTokenCount
-    return Embedded(found.recordId, tuple(vector), output.usage.inputTokens if tokens is None else tokens)
+    read = output.usage.tokens.input_tokens if tokens is None else tokens
+    return Embedded(found.recordId, tuple(vector), read)
 
 
 def _first(embeddings: list[_Numbers | _Single] | _Typed | None) -> _Numbers:
@@ -218,6 +253,6 @@ def _first(embeddings: list[_Numbers | _Single] | _Typed | None) -> _Numbers:
 
 def usage(output: Mapping[str, Any]) -> Usage:
     """Say which tokens an answer was charged for, in whichever dialect it says it; 0 where it does not."""
-    said = output.get("usage", {})
-    read = output.get("inputTextTokenCount", said.get("inputTokens", 0))
-    return Usage(read, said.get("outputTokens", 0))
+    if "inputTextTokenCount" in output:
+        return Usage(output["inputTextTokenCount"])
+    return msgspec.convert(output.get("usage", {}), Reported).tokens

@@ -7,11 +7,15 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
+from batchline.models import COUNTED_TOKENS, TOKENS
+
 type Row = Mapping[str, Any]
 
 UNATTRIBUTED: Final = "-"
-SUMMED: Final = ("input_tokens", "output_tokens", "succeeded", "failed", "retried")
+# What adds up; the first ones a row has always, the others where they are not 0.
+ALWAYS: Final = (*COUNTED_TOKENS, "succeeded", "failed", "retried")
 MONEY: Final = ("cost_usd", "saved_usd")
+SUMMED: Final = (*ALWAYS, *MONEY, *TOKENS[len(COUNTED_TOKENS) :])
 # What one row of a month has alike.
 ALIKE: Final = ("pipeline", "model", "engine", "tier", "price", "tags")
 # Jobs book on the day on which their closing begins; all that began in a month have ended by then.
@@ -31,13 +35,14 @@ def roll_up(month: str, rows: Iterable[Row]) -> Iterator[dict[str, Any]]:
             key,
             alike
             | {"scope": f"month#{month}", "entry": key, "jobs": 0, "booked_at": ""}
-            | dict.fromkeys(SUMMED, 0)
+            | dict.fromkeys(ALWAYS, 0)
             | dict.fromkeys(MONEY, Decimal(0)),
         )
         added["jobs"] += 1
         added["booked_at"] = max(added["booked_at"], row["booked_at"])
-        for name in (*SUMMED, *MONEY):
-            added[name] += row.get(name, 0)
+        for name in SUMMED:
+            if name in row:
+                added[name] = added.get(name, 0) + row[name]
     yield from found.values()
 
 

@@ -1,9 +1,12 @@
 """What every part of Batchline shares: the base of its models and the smallest common values."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
+from operator import add, sub
+from typing import Any, Final, Self
 
 from pydantic import BaseModel, ConfigDict
 
@@ -86,16 +89,55 @@ class Tier(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens that a model has charged. Adds up."""
+    """Tokens that a model has charged. Adds up.
+
+    `input_tokens` are those at the price of input. What was read from a prompt cache or written to one is
+    not among them but stands beside them, as Converse counts; `reasoning_tokens` are among `output_tokens`.
+    https://docs.aws.amazon.com/bedrock/latest/userguide/prompt-caching.html
+    """
 
     input_tokens: int = 0
     output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> Self:
+        """Read what `told` wrote; what a row does not name is 0."""
+        return cls(*(int(row.get(name, 0)) for name in TOKENS))
+
+    def told(self) -> dict[str, int]:
+        """Write it as attributes: tokens in and out always, the others where there are any."""
+        return {
+            name: number
+            for name, number in zip(TOKENS, self, strict=True)
+            if number or name in COUNTED_TOKENS
+        }
+
+    @property
+    def counted(self) -> "Usage":
+        """Leave what a manifest counts: tokens in and out."""
+        return Usage(self.input_tokens, self.output_tokens)
+
+    def __iter__(self) -> Iterator[int]:
+        """Yield the numbers in the order of their names."""
+        yield self.input_tokens
+        yield self.output_tokens
+        yield self.cache_read_tokens
+        yield self.cache_write_tokens
+        yield self.reasoning_tokens
 
     def __add__(self, other: "Usage") -> "Usage":
-        return Usage(self.input_tokens + other.input_tokens, self.output_tokens + other.output_tokens)
+        return Usage(*map(add, self, other))
 
     def __sub__(self, other: "Usage") -> "Usage":
-        return Usage(self.input_tokens - other.input_tokens, self.output_tokens - other.output_tokens)
+        return Usage(*map(sub, self, other))
+
+
+# The names of tokens in rows, in the order of a Usage; those that Bedrock's manifests count as well.
+TOKENS: Final = tuple(one.name for one in fields(Usage))
+COUNTED_TOKENS: Final = TOKENS[:2]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Outcomes: what became of every record of a job, in memory that does not grow with objects.
 
 A job's plan says which records are expected, as ranges. Sorted, they give every record a position, and
-everything that is known of a record stands at its position in a few arrays: 13 bytes a record, and 33 a
+everything that is known of a record stands at its position in a few arrays: 24 bytes a record, and 33 a
 range to find it by. The records of a document are neighbours.
 """
 
@@ -19,7 +19,7 @@ import orjson
 
 from batchline.errors import Code
 from batchline.ids import RecordId
-from batchline.models import Range, Shard, Usage
+from batchline.models import TOKENS, Range, Shard, Usage
 
 NOT_READ: Final = 0xFFFF  # the part of a record without a line
 FOREIGN: Final = 0xFFFFFFFF  # the position of a record that the job was not asked for
@@ -27,7 +27,7 @@ EXAMPLES: Final = 5
 # The first record's id with the attempt before the index, so that ids sort as their records do; how many
 # follow it; the number of the shard.
 _RANGE: Final = Struct(">25sII")
-_SUMMARY: Final = Struct("<IBBII")
+_SUMMARY: Final = Struct("<IBB5I")
 _SAME: Final = 18  # bytes of a key that are the same for all records of a range
 _ID_LENGTH: Final = 25
 
@@ -52,12 +52,11 @@ class Summary(NamedTuple):
     position: int
     outcome: int
     code: str
-    input_tokens: int
-    output_tokens: int
+    usage: Usage
 
 
 class Summaries:
-    """Summaries of a part's lines as bytes: the codes that occur, then 14 bytes for each line."""
+    """Summaries of a part's lines as bytes: the codes that occur, then 26 bytes for each line."""
 
     def __init__(self) -> None:
         self._codes = {"": 0}
@@ -65,7 +64,7 @@ class Summaries:
 
     def add(self, one: Summary) -> None:
         code = self._codes.setdefault(one.code, len(self._codes))
-        self._lines += _SUMMARY.pack(one.position, one.outcome, code, one.input_tokens, one.output_tokens)
+        self._lines += _SUMMARY.pack(one.position, one.outcome, code, *one.usage)
 
     def dump(self) -> bytes:
         return orjson.dumps(list(self._codes)) + b"\n" + self._lines
@@ -74,8 +73,8 @@ class Summaries:
     def load(data: bytes) -> Iterator[Summary]:
         head, _, lines = data.partition(b"\n")
         codes = orjson.loads(head)
-        for position, outcome, code, read, written in _SUMMARY.iter_unpack(lines):
-            yield Summary(position, outcome, codes[code], read, written)
+        for position, outcome, code, *numbers in _SUMMARY.iter_unpack(lines):
+            yield Summary(position, outcome, codes[code], Usage(*numbers))
 
 
 class Stretch(NamedTuple):
@@ -201,8 +200,7 @@ class Outcomes:
         self.unowned = Usage()
         self._code = bytearray(count)
         self._codes = {"": 0}
-        self._read: array[int] = array("I", bytes(4 * count))
-        self._written: array[int] = array("I", bytes(4 * count))
+        self._tokens: tuple[array[int], ...] = tuple(array("I", bytes(4 * count)) for _ in TOKENS)
         self._part: array[int] = array("H", b"\xff" * (2 * count))
         self._again: set[int] = set()
 
@@ -216,7 +214,7 @@ class Outcomes:
             self.unreadable += one.code == Code.ANSWER_UNREADABLE
             if one.position == FOREIGN:
                 self.foreign += 1
-                self.unowned += Usage(one.input_tokens, one.output_tokens)
+                self.unowned += one.usage
                 continue
             before = self.outcome[one.position]
             if before == Outcome.NONE:
@@ -228,14 +226,14 @@ class Outcomes:
                 self.unowned += self.usage(one.position)
                 self._set(part, one)
                 continue
-            self.unowned += Usage(one.input_tokens, one.output_tokens)
+            self.unowned += one.usage
             if settles and self._part[one.position] != part:
                 self._again.add(one.position)
 
     def _set(self, part: int, one: Summary) -> None:
         self.decide(one.position, one.outcome, one.code)
-        self._read[one.position] = one.input_tokens
-        self._written[one.position] = one.output_tokens
+        for column, number in zip(self._tokens, one.usage, strict=True):
+            column[one.position] = number
         self._part[one.position] = part
 
     def decide(self, position: int, outcome: int, code: str) -> None:
@@ -265,7 +263,7 @@ class Outcomes:
         return self._part[position] != NOT_READ
 
     def usage(self, position: int) -> Usage:
-        return Usage(self._read[position], self._written[position])
+        return Usage(*(column[position] for column in self._tokens))
 
     def code(self, position: int) -> str:
         return list(self._codes)[self._code[position]]
@@ -275,7 +273,7 @@ class Outcomes:
         seen = self.outcome
         good, bad = seen.count(Outcome.SUCCEEDED, start, stop), seen.count(Outcome.FAILED, start, stop)
         again = sum(seen.count(one, start, stop) for one in Outcome if one >= Outcome.RETRY)
-        usage = Usage(sum(self._read[start:stop]), sum(self._written[start:stop]))
+        usage = Usage(*(sum(column[start:stop]) for column in self._tokens))
         return Tally(good, bad, again, usage)
 
     def codes(self) -> Counter[str]:

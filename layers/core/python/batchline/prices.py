@@ -123,18 +123,31 @@ class PriceList(Frozen):
 
 
 class Price(Frozen):
-    """USD per million tokens. `basis`: `list`, `half` (no batch price published) or `unknown`."""
+    """USD per million tokens. `basis`: `list`, `half` (no batch price published) or `unknown`.
+
+    Reading from a prompt cache and writing to one cost as much as input where nobody says what they cost.
+    """
 
     input: Decimal
     output: Decimal
+    cache_read: Decimal
+    cache_write: Decimal
     basis: str
 
     def cost(self, usage: Usage) -> Decimal:
-        """Price the tokens, in USD."""
-        return (self.input * usage.input_tokens + self.output * usage.output_tokens) / MILLION
+        """Price the tokens, in USD; those of reasoning are among the output's."""
+        return (
+            self.input * usage.input_tokens
+            + self.output * usage.output_tokens
+            + self.cache_read * usage.cache_read_tokens
+            + self.cache_write * usage.cache_write_tokens
+        ) / MILLION
 
 
-UNKNOWN: Final = Price(input=Decimal(0), output=Decimal(0), basis="unknown")
+NOTHING: Final = Decimal(0)
+UNKNOWN: Final = Price(
+    input=NOTHING, output=NOTHING, cache_read=NOTHING, cache_write=NOTHING, basis="unknown"
+)
 _own: list[PriceList] = [PriceList()]
 
 
@@ -176,10 +189,21 @@ def _price(model: str, place: str, kind: Kind, day: str) -> Price:
         # Flex costs what batch costs.
         for named in (kind, Kind.BATCH) if kind is Kind.FLEX else (kind,):
             if found := known.find(model, group, named, day):
-                return Price(input=found.input, output=found.output, basis="list")
+                return _whole(found, model, place, day)
         if listed := known.find(model, group, Kind.ON_DEMAND, day):
-            return Price(input=listed.input * BATCH_SHARE, output=listed.output * BATCH_SHARE, basis="half")
+            half = {"input": listed.input * BATCH_SHARE, "output": listed.output * BATCH_SHARE}
+            return _whole(listed.model_copy(update=half), model, place, day, basis="half")
     return UNKNOWN
+
+
+def _whole(found: Entry, model: str, place: str, day: str, basis: str = "list") -> Price:
+    """Put the prices of cached tokens, which are the same for every engine, beside a pair."""
+    cached = (
+        next((one.input for group in groups(place) if (one := current().find(model, group, kind, day))), None)
+        for kind in (Kind.CACHE_READ, Kind.CACHE_WRITE)
+    )
+    read, written = (found.input if one is None else one for one in cached)
+    return Price(input=found.input, output=found.output, cache_read=read, cache_write=written, basis=basis)
 
 
 def groups(place: str) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from batchline.aws.dynamo import Row
 from batchline.ledger import UNATTRIBUTED
 from batchline.models import Charge, Engine, Tier, Usage
 from batchline.outcomes import Tally
+from batchline.prices import Price
 
 
 def charge(row: Row, usage: Usage) -> Charge:
@@ -44,8 +45,7 @@ def job(
         yield _entry(row, f"document#{UNATTRIBUTED}", job_id, unowned)
         yield _entry(row, day, f"{UNATTRIBUTED}#{job_id}", unowned)
     yield _entry(row, f"job#{job_id}", "total", booked + unowned) | {
-        "booked_input_tokens": booked.input_tokens,
-        "booked_output_tokens": booked.output_tokens,
+        **{f"booked_{name}": number for name, number in booked.told().items()},
         "manifest_input_tokens": manifest.input_tokens if manifest else None,
         "manifest_output_tokens": manifest.output_tokens if manifest else None,
         "verified": manifest is not None,
@@ -62,13 +62,22 @@ def _entry(row: Row, scope: str, entry: str, usage: Usage) -> Row:
         "model": row["model"],
         "engine": row["engine"],
         "tier": row["tier"],
-        "input_tokens": usage.input_tokens,
-        "output_tokens": usage.output_tokens,
+        **usage.told(),
         "cost_usd": spent.cost_usd,
         "saved_usd": spent.saved_usd,
-        "price": {"input": price.input, "output": price.output, "basis": price.basis},
+        "price": _price(price, usage),
         "booked_at": row["closed_at"],
     }
+
+
+def _price(price: Price, usage: Usage) -> Row:
+    """Say what a million tokens cost; of cached ones where there are any."""
+    said: Row = {"input": price.input, "output": price.output, "basis": price.basis}
+    if usage.cache_read_tokens:
+        said["cache_read"] = price.cache_read
+    if usage.cache_write_tokens:
+        said["cache_write"] = price.cache_write
+    return said
 
 
 def _counts(tally: Tally) -> Row:

@@ -206,7 +206,10 @@ class Closer:
         by_pipeline = _by_pipeline(outcomes)
         total = outcomes.tally(0, len(outcomes.expected))
         manifest = self._manifest(row)
-        unowned = manifest - total.usage if manifest else outcomes.unowned
+        unowned = outcomes.unowned
+        if manifest:
+            # A manifest knows nothing of prompt caches or of reasoning: those of the lines hold.
+            unowned += manifest - total.usage.counted - unowned.counted
         difference = collect.difference(
             outcomes, records=row["records"], booked=total.usage, manifest=manifest
         )
@@ -301,8 +304,7 @@ def _attributes(row: Row, outcomes: Outcomes, total: Tally, usage: Usage) -> Row
         },
         "codes": dict(codes),
         "examples": outcomes.examples(),
-        "input_tokens": usage.input_tokens,
-        "output_tokens": usage.output_tokens,
+        **usage.told(),
         "cost_usd": spent.cost_usd,
         "saved_usd": spent.saved_usd,
         "message": _message(row, total, codes),

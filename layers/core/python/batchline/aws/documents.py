@@ -338,23 +338,21 @@ class Documents:
         charge: Charge,
     ) -> Written:
         """Add what one job did for a document, once. Not done: it was added before."""
+        added: Row = {
+            "succeeded": succeeded,
+            "failed": failed,
+            "open": -(succeeded + failed),
+            **usage.told(),
+            "cost_usd": charge.cost_usd,
+            "saved_usd": charge.saved_usd,
+            "applied": {job_id},
+        }
         request = dynamo.update(
             self.table,
             {"document_id": document_id},
-            "ADD #succeeded :succeeded, #failed :failed, #open :settled, #input_tokens :input, "
-            "#output_tokens :output, #cost_usd :cost, #saved_usd :saved, #applied :job",
+            "ADD " + ", ".join(f"#{name} :{name}" for name in added),
             when="attribute_exists(#document_id) AND NOT contains(#applied, :job_id)",
-            values={
-                "succeeded": succeeded,
-                "failed": failed,
-                "settled": -(succeeded + failed),
-                "input": usage.input_tokens,
-                "output": usage.output_tokens,
-                "cost": charge.cost_usd,
-                "saved": charge.saved_usd,
-                "job": {job_id},
-                "job_id": job_id,
-            },
+            values=added | {"job_id": job_id},
         )
         return dynamo.write(self.client, request)
 

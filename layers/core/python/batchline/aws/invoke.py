@@ -255,4 +255,5 @@ class Calls:
 
         https://docs.aws.amazon.com/bedrock/latest/userguide/quotas-token-burndown.html
         """
-        return usage.input_tokens + usage.output_tokens * catalog.model(self.job["model"]).burndown
+        written = usage.output_tokens * catalog.model(self.job["model"]).burndown
+        return usage.input_tokens + usage.cache_write_tokens + written

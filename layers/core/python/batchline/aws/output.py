@@ -103,13 +103,13 @@ class OutputReader:
             if position is None or settled[position]:
                 code = answer.failure.code if answer.failure else ""
                 place = FOREIGN if position is None else position
-                summaries.add(Summary(place, Outcome.NONE, code, usage.input_tokens, usage.output_tokens))
+                summaries.add(Summary(place, Outcome.NONE, code, usage))
                 continue
             shard, record = expected.shard(position), expected.record(position)
             pipeline = self.pipelines.asking(shard.pipeline, shard.version, record.stage)
             verdict = collect.judge(answer, pipeline, model=row["model"], attempt=record.attempt)
             code = verdict.failure.code if verdict.failure else ""
-            summaries.add(Summary(position, verdict.outcome, code, usage.input_tokens, usage.output_tokens))
+            summaries.add(Summary(position, verdict.outcome, code, usage))
             if verdict.outcome < Outcome.RETRY:
                 settled[position] = True
                 stored = _stored(verdict, part.key, line)

@@ -45,7 +45,7 @@ class Reckoned:
 
     @property
     def difference(self) -> Usage:
-        return self.ledger - self.manifest if self.manifest else Usage()
+        return self.ledger.counted - self.manifest if self.manifest else Usage()
 
     def json(self) -> dict[str, Any]:
         return {

@@ -11,13 +11,9 @@ from batchline.aggregate import Settled
 from batchline.aws.dynamo import Row
 from batchline.chunk import INBOX
 from batchline.ledger import UNATTRIBUTED
-from batchline.models import Charge, DocumentStatus, Failure, JobStatus, Usage
+from batchline.models import TOKENS, Charge, DocumentStatus, Failure, JobStatus, Usage
 
 MOVING: Final = frozenset({DocumentStatus.CHUNKING, DocumentStatus.QUEUED, DocumentStatus.COMBINING})
-
-
-def usage_of(row: Row) -> Usage:
-    return Usage(row.get("input_tokens", 0), row.get("output_tokens", 0))
 
 
 def charge_of(row: Row) -> Charge:
@@ -31,8 +27,7 @@ def failure_of(row: Row) -> Failure | None:
 
 def amounts(usage: Usage, charge: Charge) -> dict[str, Any]:
     return {
-        "input_tokens": usage.input_tokens,
-        "output_tokens": usage.output_tokens,
+        **dict(zip(TOKENS, usage, strict=True)),
         "cost_usd": charge.cost_usd,
         "saved_usd": charge.saved_usd,
     }
@@ -82,7 +77,7 @@ class Document:
             records=row["records"],
             succeeded=row["succeeded"],
             failed=row["failed"],
-            usage=usage_of(row),
+            usage=Usage.of(row),
             charge=charge_of(row),
             estimate_usd=Decimal(row.get("estimate_usd", 0)),
             failure=failure_of(row),
@@ -168,7 +163,7 @@ class Job:
             message=row.get("message", ""),
             created_at=row["created_at"],
             closed_at=row.get("closed_at"),
-            usage=usage_of(row),
+            usage=Usage.of(row),
             charge=charge_of(row),
             estimate=row["estimate"],
             counts=row.get("counts", {}),
@@ -238,7 +233,7 @@ class Result:
             model=row["model"],
             job_id=row["job_id"],
             attempt=row["attempt"],
-            usage=usage_of(row),
+            usage=Usage.of(row),
             cost_usd=Decimal(row["cost_usd"]),
         )
 
@@ -292,7 +287,7 @@ class Entry:
             model=row["model"],
             engine=row["engine"],
             tier=row["tier"],
-            usage=usage_of(row),
+            usage=Usage.of(row),
             charge=charge_of(row),
             succeeded=row.get("succeeded", 0),
             failed=row.get("failed", 0),
