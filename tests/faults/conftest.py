@@ -75,12 +75,12 @@ def open_quick_world(monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
     # The same in every world; half of the time would go there.
     monkeypatch.setattr(pipelines, "load", functools.cache(pipelines.load))
     monkeypatch.setattr(pipelines, "parse", functools.cache(pipelines.parse))
-    environment, known = World.environment, dict[type, Any]()
+    environment, known = World.environment, dict[tuple[type, str], Any]()
 
     def environment_once(world: World, kind: type[Any]) -> Any:
-        if kind not in known:
-            known[kind] = environment(world, kind)
-        return known[kind]
+        if (key := (kind, world.per_month)) not in known:
+            known[key] = environment(world, kind)
+        return known[key]
 
     monkeypatch.setattr(World, "environment", environment_once)
     for module in THREADED:

@@ -60,7 +60,7 @@ def test_a_job_that_ends_on_the_next_day_settles_the_budget_of_the_day_it_was_op
     world.clock.advance(3600)
     moody(world).busy = False
     world.run()
-    (row,) = world.control("budget#")
+    (row,) = world.control("budget#rows#")
     assert row["pk"] == f"budget#rows#{opened}"
     assert row["committed"] == row["spent"] == world.job()["cost_usd"] > 0
     assert world.clock().date() == opened + timedelta(days=1)

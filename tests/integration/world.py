@@ -81,6 +81,7 @@ class World:
     bedrock: Account
     queues: dict[str, str]
     slot_share: int = 80
+    per_month: str = ""
     fatal: bool = False  # whether an error of a stage fails the test; if not, the message comes again
     errors: list[Exception] = field(default_factory=list)
     dead_letters: list[Message] = field(default_factory=list)
@@ -124,6 +125,7 @@ class World:
             "bedrock_role_arn": "arn:aws:iam::000000000000:role/BedrockRole",
             "job_prefix": PREFIX,
             "slot_share": self.slot_share,
+            "budget_per_month": self.per_month,
             "retention_days": 90,
         }
         known |= {f"{name.lower()}_table": name for name in template.tables()}

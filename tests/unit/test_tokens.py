@@ -1,4 +1,5 @@
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,25 @@ def test_counts_are_as_near_as_documented(family: str, sample: dict[str, object]
     true = counts[family]
     assert abs(tokens.count_tokens(text, MODELS[family]) / true - 1) <= COUNT_ERROR[family]
     assert abs(tokens.estimate_tokens(text, MODELS[family]) / true - 1) <= ESTIMATE_ERROR
+
+
+@pytest.mark.parametrize("family", tokens._families())
+def test_what_is_reserved_is_no_less_than_the_worst_sample(family: str) -> None:
+    """A family without a tokenizer is held against the worst of all the others."""
+    weights = tokens.Family.model_validate(tokens._families()[family])
+    counter = tokens.counter(MODELS.get(family, NOVA if family == "nova" else "unknown.model"))
+    assert counter.family == weights
+    worst = max(
+        (one["counts"][family] if family in MODELS else max(one["counts"].values()))
+        / tokens.rounded(counter.weigh(one["text"]))
+        for one in REFERENCE["samples"]
+    )
+    assert 100 + weights.low_by == math.ceil(worst * 100)
+
+
+def test_at_most_is_rounded_up() -> None:
+    # Nova's may be low by 224 percent: 1 is 3.24, 100 are 324.
+    assert [tokens.at_most(one, NOVA) for one in (0, 1, 100)] == [0, 4, 324]
 
 
 def test_without_a_tokenizer_tokens_are_weighed() -> None:

@@ -5,7 +5,7 @@ behind in another, but only in the direction that each rule names.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -143,11 +143,22 @@ def slots(base_model: str, holders: Iterable[str], jobs: Mapping[str, Row | None
             yield Violation(f"slots of {base_model}", f"job {name} holds one, but {state}")
 
 
-def budget(name: str, committed: Decimal, jobs: Iterable[Decimal]) -> Iterator[Violation]:
-    """Check that a budget has committed what open jobs have reserved and closed ones have spent."""
-    expected = sum(jobs, Decimal(0))
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """What a job has of a budget, in USD: spent if it is closed, else reserved."""
+
+    usd: Decimal
+    closed: bool
+
+
+def budget(name: str, committed: Decimal, spent: Decimal, amounts: Collection[Amount]) -> Iterator[Violation]:
+    """Check that a budget holds what open jobs have reserved and closed ones have spent."""
+    expected = sum((one.usd for one in amounts), Decimal(0))
     if committed != expected:
         yield Violation(f"budget {name}", f"{committed} USD are committed, but its jobs come to {expected}")
+    closed = sum((one.usd for one in amounts if one.closed), Decimal(0))
+    if spent != closed:
+        yield Violation(f"budget {name}", f"{spent} USD are spent, but its closed jobs come to {closed}")
 
 
 def charge(row: Row) -> Charge:

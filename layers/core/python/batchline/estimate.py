@@ -21,7 +21,7 @@ from batchline.intake import Document, File
 from batchline.models import Engine, Shard, Tier, Usage
 from batchline.pack import Plan, Planned
 from batchline.pipelines import Pipeline
-from batchline.records import IMAGE_TOKENS, Record, record
+from batchline.records import Record, record
 
 # Of max_tokens an answer is taken to have this part, where no earlier answer tells better.
 ANSWER_SHARE: Final = Decimal("0.25")
@@ -84,7 +84,7 @@ def counted(one: Record, model: str) -> int:
     """Count the tokens that a record's request will be charged for, with the model's own tokenizer."""
     body = orjson.loads(one.model_input)
     read = tokens.count_tokens("".join(dialects.texts(body)), model)
-    return read + IMAGE_TOKENS * dialects.pictures(body) + FRAME_TOKENS
+    return read + tokens.counter(model).family.picture * dialects.pictures(body) + FRAME_TOKENS
 
 
 @dataclass(slots=True)

@@ -15,7 +15,9 @@ from decimal import Decimal
 from itertools import batched
 from typing import Final
 
-from batchline import filling, prices
+from batchline import filling
+from batchline.approvals import NONE_APPROVED, Approvals
+from batchline.budgets import BEYOND, STACK, Lack, Scope, bound, is_priced
 from batchline.cancel import Cancels
 from batchline.catalog import Limits
 from batchline.errors import Code
@@ -34,9 +36,6 @@ ON_DEMAND_LIMITS: Final = Limits(
 )
 
 ON_DEMAND_TIERS: Final = {"on_demand": Tier.DEFAULT, "flex": Tier.FLEX}
-
-# The counted input may be low by so many percent; what is reserved for it must not be.
-INPUT_MARGIN: Final = 10
 
 type Cost = Callable[[Shard, Engine, Tier], Decimal]
 
@@ -76,10 +75,14 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to do: jobs to open, and shards whose documents have to rest."""
+    """What to do: jobs to open, and shards whose documents have to rest.
+
+    `lacks` says, by the shard's id, what those lack for which there is no money.
+    """
 
     jobs: tuple[Planned, ...]
     held: tuple[tuple[Shard, Code], ...]
+    lacks: Mapping[str, Lack] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +113,14 @@ def read(
     engine: Engine,
     room: Mapping[str, Decimal],
     cost: Cost,
+    approvals: Approvals = NONE_APPROVED,
 ) -> Pending:
     """Read of a lane what may fill so many jobs, in turns between its pipelines in the order given.
 
     What a budget does not cover is read too, so that its documents can rest, but does not count: of each
     pipeline as much as one job holds at most. So a pipeline hides no other one.
     """
-    purse = _Purse(room, cost)
+    purse = _Purse(room, cost, approvals)
     left, unpaid = dict(queues), Counter[str]()
     shards: list[Shard] = []
     records = size = 0
@@ -126,7 +130,7 @@ def read(
                 del left[name]
                 continue
             shards.append(one)
-            if not purse.pay(one, engine, Tier.DEFAULT):
+            if purse.pay(one, engine, Tier.DEFAULT):
                 unpaid[name] += one.records
                 if unpaid[name] >= limits.max_records:
                     del left[name]
@@ -139,11 +143,15 @@ def read(
 
 
 def most(shard: Shard, engine: Engine, tier: Tier) -> Decimal:
-    """Say the most that a shard may cost, in USD."""
+    """Say the most that a shard may cost, in USD; 0 where no price is known."""
     if engine is Engine.NOBODY:
         return Decimal(0)
-    usage = Usage(-(-shard.input_tokens * (100 + INPUT_MARGIN) // 100), shard.output_tokens)
-    return prices.price(shard.model, engine, tier).cost(usage)
+    return bound(Usage(shard.input_tokens, shard.output_tokens), shard.model, engine, tier)
+
+
+def budgeted(shard: Shard, engine: Engine, tier: Tier) -> Decimal:
+    """Say what a budget must cover for a shard, in USD: the most that it may cost, if that is known."""
+    return most(shard, engine, tier) if is_priced(shard.model, engine, tier) else BEYOND
 
 
 def plan(
@@ -155,18 +163,20 @@ def plan(
     room: Mapping[str, Decimal],
     cost: Cost,
     cancels: Cancels,
+    approvals: Approvals = NONE_APPROVED,
 ) -> Plan:
     """Decide what to open in the lanes that share the slots of a model.
 
     `now` is a timestamp; `free_slots` is how many batch jobs may still be opened; `turn` is that of the
-    batch opened last; `room` is what is left of the day's budget by pipeline, in USD (a pipeline that is
-    not named has no limit); `cost` is the most that a shard may cost on an engine and tier, in USD.
+    batch opened last; `room` is what is left of the day's budget by pipeline, and under STACK of the month's,
+    in USD (what is not named has no limit); `cost` is the most that a shard may cost on an engine and tier,
+    in USD. What `approvals` name need not fit into the day.
 
     Shards with cancelled records go to nobody, at once. What is past its deadline is asked on demand at
     once. Of the rest full jobs open at once, and the last job of a lane when one of its records has waited
     long enough: as a batch when there are enough records, else as each pipeline's `too_few` says.
     """
-    desk = _Desk(now, _Purse(room, cost))
+    desk = _Desk(now, _Purse(room, cost, approvals))
     work = [(lane, desk.urgent(lane, cancels)) for lane in lanes]
     order = circle((party(lane.name, one.pipeline) for lane, shards in work for one in shards), turn)
     rank = {name: place for place, name in enumerate(order)}
@@ -184,7 +194,7 @@ def plan(
     desk.open_batches(batches[: max(0, free_slots)], batches, order)
     for lane, shards in tails:
         desk.open_tail(lane, shards)
-    return Plan(tuple(desk.jobs), tuple(desk.held))
+    return Plan(tuple(desk.jobs), tuple(desk.held), desk.lacks)
 
 
 def next_due(shards: Iterable[Shard], now: str) -> str | None:
@@ -234,6 +244,7 @@ class _Desk:
     purse: "_Purse"
     jobs: list[Planned] = field(default_factory=list)
     held: list[tuple[Shard, Code]] = field(default_factory=list)
+    lacks: dict[str, Lack] = field(default_factory=dict)
 
     def urgent(self, lane: Lane, cancels: Cancels) -> Sequence[Shard]:
         """See to what is cancelled, paused or past its deadline; return the other shards."""
@@ -269,10 +280,7 @@ class _Desk:
 
     def covered(self, shard: Shard, purse: "_Purse") -> bool:
         """Tell whether budgets cover a shard in a batch; if not, let it rest."""
-        if purse.pay(shard, Engine.BATCH, Tier.DEFAULT):
-            return True
-        self.held.append((shard, Code.BUDGET_EXCEEDED))
-        return False
+        return self._paid(shard, purse.pay(shard, Engine.BATCH, Tier.DEFAULT))
 
     def why_now(self, group: Sequence[Shard], limits: Limits, *, last: bool) -> str:
         """Say why a batch opens now. Empty: it waits for company."""
@@ -311,13 +319,15 @@ class _Desk:
 
     def _ask(self, shards: Iterable[Shard], tier: Tier, why: str) -> None:
         """Have records asked one by one, as far as budgets go."""
-        paid = []
-        for one in shards:
-            if self.purse.pay(one, Engine.ON_DEMAND, tier):
-                paid.append(one)
-            else:
-                self.held.append((one, Code.BUDGET_EXCEEDED))
+        paid = [one for one in shards if self._paid(one, self.purse.pay(one, Engine.ON_DEMAND, tier))]
         self._open(paid, ON_DEMAND_LIMITS, Engine.ON_DEMAND, tier, why)
+
+    def _paid(self, shard: Shard, lack: Lack | None) -> bool:
+        """Tell whether a shard is paid for; if not, let it rest."""
+        if lack:
+            self.held.append((shard, Code.BUDGET_EXCEEDED))
+            self.lacks[shard.shard_id] = lack
+        return lack is None
 
     def _open(self, shards: Sequence[Shard], limits: Limits, engine: Engine, tier: Tier, why: str) -> None:
         for groups in _jobs_of(shards, limits):
@@ -330,23 +340,27 @@ class _Desk:
 class _Purse:
     """What is left of budgets while jobs are planned."""
 
-    def __init__(self, room: Mapping[str, Decimal], cost: Cost) -> None:
+    def __init__(self, room: Mapping[str, Decimal], cost: Cost, approvals: Approvals) -> None:
         self._left = dict(room)
         self._cost = cost
+        self._approvals = approvals
 
     def copy(self) -> "_Purse":
-        return _Purse(self._left, self._cost)
+        return _Purse(self._left, self._cost, self._approvals)
 
-    def pay(self, shard: Shard, engine: Engine, tier: Tier) -> bool:
-        """Pay for a shard, if what is left of its pipeline's budget covers it."""
-        left = self._left.get(shard.pipeline)
-        if left is None:
-            return True
+    def pay(self, shard: Shard, engine: Engine, tier: Tier) -> Lack | None:
+        """Pay for a shard, if what is left of the budgets covers it; else say what lacks."""
+        limited = [name for name in (STACK, shard.pipeline) if name in self._left]
+        if not limited:
+            return None
         price = self._cost(shard, engine, tier)
-        if price > left:
-            return False
-        self._left[shard.pipeline] = left - price
-        return True
+        for name in limited:
+            if price > (left := self._left[name]) and (name == STACK or not self._approvals.whole(shard)):
+                return Lack(Scope.MONTH if name == STACK else Scope.DAY, price, left)
+        for name in limited:
+            # What is approved although nobody knows its price takes nothing from the others.
+            self._left[name] -= price if price.is_finite() else 0
+        return None
 
 
 def _by_pipeline(shards: Iterable[Shard]) -> tuple[Shard, ...]:

@@ -18,9 +18,6 @@ from batchline.tokens import Counter, counter, rounded
 
 # Tokens that a chat format adds around system text and message; measured 6 to 7 for Claude.
 FRAME_TOKENS: Final = 12
-# The most that a picture costs with Claude: a larger one is scaled down to 1.15 megapixels, and
-# width * height / 750 tokens are charged. https://docs.claude.com/en/docs/build-with-claude/vision
-IMAGE_TOKENS: Final = 1600
 # An estimate may be low by so much, so that near the limit it does not do.
 ESTIMATE_OFF: Final = 3.5
 
@@ -78,7 +75,7 @@ class Form:
         said = self.told + self.counter.weigh(prompt)
         if said * ESTIMATE_OFF > self.room:
             said = self.told + self.counter(prompt)
-        tokens = (rounded(said) if said else 0) + FRAME_TOKENS + (IMAGE_TOKENS if image else 0)
+        tokens = (rounded(said) if said else 0) + FRAME_TOKENS + (self.counter.family.picture if image else 0)
         if tokens > self.room:
             raise Refused(
                 Code.PROMPT_TOO_LONG,

@@ -1,7 +1,15 @@
 """The environment of each function, read once. Nothing else reads environment variables."""
 
-from pydantic import Field
+from decimal import Decimal
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def _or_none(value: object) -> object:
+    """Take an empty variable for one that is not set."""
+    return None if value == "" else value
 
 
 class Shared(BaseSettings):
@@ -24,7 +32,10 @@ class Chunk(Shared):
 
 
 class Pack(Shared):
-    """What the pack function needs. `slot_share`: percent of a model's job quota that we may use."""
+    """What the pack function needs.
+
+    `slot_share`: percent of a model's job quota that we may use; `budget_per_month`: USD, or no limit.
+    """
 
     work_bucket: str
     documents_table: str
@@ -36,6 +47,7 @@ class Pack(Shared):
     documents_queue: str
     wake_queue: str
     slot_share: int = Field(default=80, ge=1, le=100)
+    budget_per_month: Annotated[Decimal | None, BeforeValidator(_or_none)] = Field(default=None, ge=0)
 
 
 class Submit(Shared):

@@ -74,8 +74,13 @@ def profile(text: str) -> Profile:
 
 
 class Family(Frozen):
-    """Models that read text alike. The tokenizer counts; without one the weights do."""
+    """Models that read text alike. The tokenizer counts; without one the weights do.
 
+    The weights may count low by `low_by` percent. `picture` is the most tokens that a picture has.
+    """
+
+    low_by: int
+    picture: int
     weights: Mapping[str, float]
     tokenizer: str | None = None
     scale: float = 1
@@ -145,6 +150,11 @@ def counter(model: str) -> Counter:
 def _families() -> Mapping[str, object]:
     families: Mapping[str, object] = catalog.load("tokens.json")["families"]
     return families
+
+
+def at_most(estimated: int, model: str) -> int:
+    """Say how many tokens there are at most, given how many the weights have told."""
+    return -(-estimated * (100 + counter(model).family.low_by) // 100)
 
 
 def count_tokens(text: str, model: str) -> int:

@@ -8,10 +8,10 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 
 from batchline import audit
-from batchline.audit import Open, Results, Violation
+from batchline.audit import Amount, Open, Results, Violation
 from batchline.aws.control import Control
 from batchline.aws.costs import Costs
 from batchline.aws.documents import Documents
@@ -19,6 +19,7 @@ from batchline.aws.dynamo import Row
 from batchline.aws.jobs import Jobs
 from batchline.aws.objects import Work
 from batchline.aws.results import Results as ResultsTable
+from batchline.budgets import STACK
 from batchline.models import JobStatus, Shard
 
 # Results are written and retries registered before the documents are told.
@@ -70,10 +71,10 @@ class Auditor:
             yield from audit.slots(base_model, holders, {one: self.jobs.get(one) for one in holders})
 
     def _budgets(self, found: "_Jobs", ledger: "_Ledger") -> Iterator[Violation]:
-        for (name, day), rows in sorted(found.reservations.items()):
-            amounts = [_committed(name, row, ledger) for row in rows]
-            committed = self.control.committed(name, day)
-            yield from audit.budget(f"{name} of {day}", committed, amounts)
+        for (name, period), rows in sorted(found.reservations.items()):
+            booked = self.control.budgets.get(name, period)
+            amounts = [_amount(name, row, ledger) for row in rows]
+            yield from audit.budget(f"{name} of {period}", booked.committed, booked.spent, amounts)
 
     def _open(self, found: "_Jobs") -> Open:
         """Gather the records that wait in a shard or in a job that has not counted them."""
@@ -123,6 +124,7 @@ class _Jobs:
         self.base_models.add(row["base_model"])
         for name in row["pipelines"]:
             self.reservations[name, row["reserve_day"]].append(row)
+        self.reservations[STACK, row["reserve_day"][:7]].append(row)
         if row["status"] != JobStatus.CLOSED:
             self.unfinished.append((row, shards))
 
@@ -144,9 +146,11 @@ class _Ledger:
         return self._days[day].get(row["job_id"], [])
 
 
-def _committed(name: str, row: Row, ledger: _Ledger) -> Decimal:
-    """Say what a job has of a pipeline's budget: spent when it is closed, else reserved."""
+def _amount(name: str, row: Row, ledger: _Ledger) -> Amount:
+    """Say what a job has of a budget: spent when it is closed, else reserved."""
+    stack = name == STACK
     if row["status"] != JobStatus.CLOSED:
-        return Decimal(row["pipelines"][name])
-    mine: list[Any] = [one for one in ledger.of_job(row) if one.get("pipeline") == name]
-    return sum((Decimal(one["cost_usd"]) for one in mine), Decimal(0))
+        reserved = row["pipelines"].values() if stack else [row["pipelines"][name]]
+        return Amount(sum(map(Decimal, reserved), Decimal(0)), closed=False)
+    mine = [one for one in ledger.of_job(row) if stack or one.get("pipeline") == name]
+    return Amount(sum((Decimal(one["cost_usd"]) for one in mine), Decimal(0)), closed=True)

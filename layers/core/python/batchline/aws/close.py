@@ -29,6 +29,7 @@ from batchline.aws.pipelines import Pipelines
 from batchline.aws.queues import Queue
 from batchline.aws.results import Results, result_row
 from batchline.aws.retries import Retries
+from batchline.budgets import STACK
 from batchline.cancel import Cancels
 from batchline.collect import CANCELLED, NOT_SENT, Ending
 from batchline.errors import LostRace
@@ -234,16 +235,21 @@ class Closer:
         ]
         if row["engine"] == Engine.BATCH:
             writes.append(self.control.slot_freed(row["base_model"], row["job_id"]))
-        for name, reserved in row["pipelines"].items():
-            spent = charge(row, by_pipeline.get(name, Tally()).usage).cost_usd
-            writes.append(
-                self.control.settle(name, row["reserve_day"], reserved=Decimal(reserved), spent=spent)
-            )
+        writes += self._settled(row, by_pipeline, attributes["cost_usd"])
         try:
             dynamo.transact(self.control.client, writes)
         except dynamo.Cancelled as cancelled:
             raise LostRace(row["job_id"]) from cancelled
         return Closed(row | attributes | {"status": JobStatus.CLOSED}, difference, paused)
+
+    def _settled(self, row: Row, by_pipeline: Mapping[str, Tally], total: Decimal) -> Iterator[Row]:
+        """Settle the budgets: the pipelines' by what is theirs, the stack's by all that was charged."""
+        budgets, day = self.control.budgets, row["reserve_day"]
+        reserved = {name: Decimal(usd) for name, usd in row["pipelines"].items()}
+        for name, usd in reserved.items():
+            spent = charge(row, by_pipeline.get(name, Tally()).usage).cost_usd
+            yield budgets.settle(name, day, reserved=usd, spent=spent)
+        yield budgets.settle(STACK, day[:7], reserved=sum(reserved.values(), Decimal(0)), spent=total)
 
     def _tags(self, expected: Expected) -> dict[str, Mapping[str, str]]:
         """Read the tags of a job's pipelines, of the version that its last records are of."""

@@ -1,12 +1,12 @@
-"""The control table: pending shards, lanes, slots, leases, budgets and current pipelines."""
+"""The control table: pending shards, lanes, slots, leases and current pipelines; `budgets` are rows of it."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from batchline.aws import dynamo
+from batchline.aws.budgets import Budgets
 from batchline.aws.dynamo import Row, Written
 from batchline.cancel import Cancels
 from batchline.models import Shard, timestamp
@@ -82,6 +82,11 @@ class Control:
 
     client: "DynamoDBClient"
     table: str
+
+    @property
+    def budgets(self) -> Budgets:
+        """The budgets, which are rows of the same table."""
+        return Budgets(self.client, self.table)
 
     # the lease of pack
 
@@ -324,39 +329,6 @@ class Control:
         )
         dynamo.write(self.client, request)
 
-    # budgets: `committed` is what is reserved or spent, in USD
-
-    def reserve(self, pipeline: str, day: str, usd: Decimal, limit: Decimal | None) -> Row:
-        """Reserve money of a day's budget; joins the transaction "open job"."""
-        values: Row = {"usd": usd}
-        when = ""
-        if limit is not None:
-            values["room"] = limit - usd
-            when = "#committed <= :room"
-            if usd <= limit:
-                when = f"attribute_not_exists(#committed) OR {when}"
-        return dynamo.update(
-            self.table,
-            {"pk": _budget(pipeline, day), "sk": ONLY},
-            "ADD #committed :usd",
-            when=when,
-            values=values,
-        )
-
-    def settle(self, pipeline: str, day: str, *, reserved: Decimal, spent: Decimal) -> Row:
-        """Replace a reservation by what was spent; joins the transaction that closes a job."""
-        return dynamo.update(
-            self.table,
-            {"pk": _budget(pipeline, day), "sk": ONLY},
-            "ADD #committed :difference, #spent :spent",
-            values={"difference": spent - reserved, "spent": spent},
-        )
-
-    def committed(self, pipeline: str, day: str) -> Decimal:
-        """Say what of a day's budget is reserved or spent, in USD."""
-        row = dynamo.get(self.client, self.table, {"pk": _budget(pipeline, day), "sk": ONLY})
-        return Decimal(row["committed"]) if row else Decimal(0)
-
     # uploads that have become large documents
 
     def begun(self, upload: str) -> str | None:
@@ -431,10 +403,6 @@ def _order(shard: Shard) -> str:
 
 def _slots(base_model: str) -> str:
     return f"slots#{base_model}"
-
-
-def _budget(pipeline: str, day: str) -> str:
-    return f"budget#{pipeline}#{day}"
 
 
 def _begun(upload: str) -> str:

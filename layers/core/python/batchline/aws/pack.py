@@ -8,7 +8,7 @@ is garbage collection, which the next packer finishes if this one dies or runs o
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from itertools import batched, chain, groupby
@@ -16,7 +16,7 @@ from math import ceil
 from operator import attrgetter
 from typing import Final, Self
 
-from batchline import catalog, ids, pack, prices, settings
+from batchline import budgets, catalog, ids, pack, prices, settings
 from batchline.aws import clients, dynamo
 from batchline.aws.control import Control, Lane, Lease
 from batchline.aws.documents import Documents
@@ -24,10 +24,12 @@ from batchline.aws.jobs import Jobs, Opening
 from batchline.aws.objects import Work
 from batchline.aws.pipelines import Pipelines
 from batchline.aws.queues import Queue
+from batchline.budgets import STACK, Lack, Scope
 from batchline.cancel import Cancels, documents_of
 from batchline.errors import Code, LostRace
 from batchline.models import DocumentStatus, Engine, Failure, Shard, Tier, timestamp
 from batchline.pack import Planned
+from batchline.pipelines.keys import Budget
 
 LOSER_DELAY_SECONDS: Final = 2
 MAX_HOPS: Final = 5
@@ -39,9 +41,6 @@ CALLS_AT_ONCE: Final = 8
 HELD_BECAUSE: Final = {
     Code.TOO_FEW: "Bedrock's batch needs at least {min_records} records and too_few is wait. The document "
     "goes on when more records of its model have arrived; upload more, or set too_few: on_demand.",
-    Code.BUDGET_EXCEEDED: "The pipeline's budget of {per_day_usd} USD per day has no room for its records. "
-    "The document goes on when a day (UTC) has; to go on sooner raise budget.per_day_usd and upload the "
-    "pipeline again.",
     Code.LANE_PAUSED: "The last jobs of {lane} had no success, so no more are opened. {reason} Mend the "
     "cause, then run `batchline resume {lane}`.",
 }
@@ -61,7 +60,11 @@ class Packed:
 
 @dataclass(frozen=True, slots=True)
 class Packer:
-    """Opens jobs. `slot_share` is the percentage of a model's job quota that we may use."""
+    """Opens jobs.
+
+    `slot_share` is the percentage of a model's job quota that we may use, `per_month` what the stack may
+    spend in a month, in USD.
+    """
 
     control: Control
     jobs: Jobs
@@ -74,6 +77,7 @@ class Packer:
     job_events_queue: Queue
     wake_queue: Queue
     slot_share: int
+    per_month: Decimal | None
     clock: Callable[[], datetime]
 
     @classmethod
@@ -92,6 +96,7 @@ class Packer:
             job_events_queue=Queue(clients.sqs(), env.job_events_queue),
             wake_queue=Queue(clients.sqs(), env.wake_queue),
             slot_share=env.slot_share,
+            per_month=env.budget_per_month,
             clock=clock,
         )
 
@@ -146,7 +151,7 @@ class _Run:
     held: int = 0
     due: list[str] = field(default_factory=list)
     again: bool = False
-    _budgets: dict[str, Decimal | None] = field(default_factory=dict)
+    _budgets: dict[str, Budget | None] = field(default_factory=dict)
 
     def go(self) -> None:
         """Finish what an earlier run has left, then pack lane by lane. Raises LostRace when fenced off."""
@@ -175,7 +180,7 @@ class _Run:
             engine = Engine.BATCH if known.batch else Engine.ON_DEMAND
             jobs = free + 1 if known.batch and not lane.paused else 1
             pending = pack.read(
-                queues[lane.name], jobs=jobs, limits=limits, engine=engine, room=room, cost=pack.most
+                queues[lane.name], jobs=jobs, limits=limits, engine=engine, room=room, cost=pack.budgeted
             )
             more = more or pending.more
             self.due += filter(None, [pack.next_due(pending.shards, timestamp(now))])
@@ -186,7 +191,7 @@ class _Run:
             free_slots=free,
             turn=slots.turn,
             room=room,
-            cost=pack.most,
+            cost=pack.budgeted,
             cancels=cancels,
         )
         opened = [one for one in planned.jobs if self._open(one)]
@@ -195,7 +200,8 @@ class _Run:
         reasons = {lane.name: lane.reason for lane in lanes}
         for shard, code in planned.held:
             self._now()
-            self.held += self._hold(shard, code, reasons[shard.lane], resumed)
+            lack = planned.lacks.get(shard.shard_id)
+            self.held += self._hold(shard, code, reasons[shard.lane], resumed, lack=lack)
 
     def _queues(self, lane: Lane, turn: str) -> dict[str, Iterator[Shard]]:
         """Begin to read what waits in a lane, by pipeline, in the order in which they are served."""
@@ -208,19 +214,28 @@ class _Run:
         return queues
 
     def _room(self, pipelines: Iterable[str], now: datetime) -> dict[str, Decimal]:
-        """Say what is left today for each pipeline that has a budget, in USD."""
+        """Say what is left today for each pipeline that has a budget, and this month for all, in USD."""
+        rows, today = self.packer.control.budgets, timestamp(now)[:10]
         room = {}
         for name in pipelines:
-            if (limit := self._per_day(name)) is not None:
-                room[name] = limit - self.packer.control.committed(name, timestamp(now)[:10])
+            if (limit := self._limit(name)) is not None:
+                room[name] = limit - rows.get(name, today).committed
+        if (limit := self.packer.per_month) is not None:
+            room[STACK] = limit - rows.get(STACK, today[:7]).committed
         return room
 
-    def _per_day(self, name: str) -> Decimal | None:
+    def _limit(self, name: str) -> Decimal | None:
+        """Say what a pipeline may spend in a day, or the stack in a month, in USD."""
+        if name == STACK:
+            return self.packer.per_month
+        budget = self._budget(name)
+        return budget.per_day_usd if budget else None
+
+    def _budget(self, name: str) -> Budget | None:
         """Read a pipeline's budget from the version in force, whichever version made the records."""
         if name not in self._budgets:
             version = self.packer.pipelines.current(name)
-            budget = self.packer.pipelines.get(name, version).budget if version else None
-            self._budgets[name] = budget.per_day_usd if budget else None
+            self._budgets[name] = self.packer.pipelines.get(name, version).budget if version else None
         return self._budgets[name]
 
     def _open(self, planned: Planned) -> bool:
@@ -235,26 +250,31 @@ class _Run:
             cap = self._cap(opening.model)
             writes.append(control.take_slot(opening.base_model, job_id, cap, planned.turn))
         first_budget = len(writes)
-        names = list(opening.reserved) if planned.engine is not Engine.NOBODY else []
-        writes += [
-            control.reserve(name, timestamp(now)[:10], opening.reserved[name], self._per_day(name))
-            for name in names
-        ]
+        names = [*opening.reserved, STACK] if planned.engine is not Engine.NOBODY else []
+        writes += [self._reserve(name, opening) for name in names]
         try:
             dynamo.transact(control.client, writes)
         except dynamo.Cancelled as cancelled:
             if cancelled.failed(0):
                 raise LostRace from cancelled
             poor = {name for n, name in enumerate(names, first_budget) if cancelled.failed(n)}
-            for shard in planned.shards:
-                if shard.pipeline in poor:
-                    self.held += self._hold(shard, Code.BUDGET_EXCEEDED)
+            # Somebody else has spent since the plan was made; the next one says who rests.
             # What shared the job with them need not wait for the next minute.
             self.again = self.again or bool(poor)
             return False
         self.opened.append(job_id)
         self._claim(job_id, planned.engine, planned.shards)
         return True
+
+    def _reserve(self, name: str, opening: Opening) -> dynamo.Row:
+        """Reserve the most that a job may cost of a pipeline's day, or of the stack's month."""
+        stack = name == STACK
+        return self.packer.control.budgets.reserve(
+            name,
+            opening.created_at[: 7 if stack else 10],
+            sum(opening.reserved.values(), Decimal(0)) if stack else opening.reserved[name],
+            self._limit(name),
+        )
 
     def _finish(self, job_id: str) -> None:
         """Go on with a job that another run has opened and not announced."""
@@ -275,34 +295,51 @@ class _Run:
         packer.bell(engine).ring({"job_id": job_id})
 
     def _hold(
-        self, shard: Shard, code: Code, reason: str = "", resumed: AbstractSet[str] = frozenset()
+        self,
+        shard: Shard,
+        code: Code,
+        reason: str = "",
+        resumed: AbstractSet[str] = frozenset(),
+        *,
+        lack: Lack | None = None,
     ) -> bool:
         """Let a shard's documents rest, once. Its records stay pending.
 
         `reason` is why its lane is paused; `resumed` are documents that another of their shards has just
-        set going again.
+        set going again; `lack` says which budget does not cover it.
         """
         documents = documents_of(shard)
         if shard.held == code:
             documents &= resumed
         if not documents:
             return False
-        message = HELD_BECAUSE[code].format(
-            min_records=catalog.limits(shard.model).min_records,
-            per_day_usd=self._per_day(shard.pipeline),
-            lane=shard.lane,
-            reason=reason,
-        )
         for document_id in documents:
             if shard.held:
                 self.packer.documents.resume(document_id, shard.held)
-            found = self.packer.documents.rest(document_id, shard.pipeline, Failure(code, message)).row
+            failure = Failure(code, self._because(shard, code, document_id, reason, lack))
+            found = self.packer.documents.rest(document_id, shard.pipeline, failure).row
             if found is not None and found["status"] == DocumentStatus.CHUNKING:
                 return False  # it can rest when it is sealed; a later run sees to it
         # Aggregate tells the world; rung before the mark, or a crash in between would keep it silent.
         self.packer.documents_queue.ring_all({"document_id": one} for one in sorted(documents))
         self.packer.control.mark_held(shard, code)
         return True
+
+    def _because(self, shard: Shard, code: Code, document_id: str, reason: str, lack: Lack | None) -> str:
+        """Say why a document rests."""
+        if lack is not None:
+            limited = replace(lack, limit=self._whole(lack, shard.pipeline))
+            today = timestamp(self.packer.clock())[:10]
+            return budgets.said(limited, model=shard.model, document_id=document_id, day=today)
+        return HELD_BECAUSE[code].format(
+            min_records=catalog.limits(shard.model).min_records, lane=shard.lane, reason=reason
+        )
+
+    def _whole(self, lack: Lack, pipeline: str) -> Decimal | None:
+        """Say how large the budget is that lacks."""
+        if lack.scope is Scope.MONTH:
+            return self.packer.per_month
+        return self._limit(pipeline)
 
     def _cap(self, model: str) -> int:
         return catalog.limits(model).slots(self.packer.slot_share)
