@@ -59,8 +59,8 @@ def reply_of(said: Say) -> dict[str, Any]:
             "inputTokens": usage.input_tokens,
             "outputTokens": usage.output_tokens,
             "totalTokens": sum(usage) - usage.reasoning_tokens,
-            "cacheReadInputTokens": usage.cache_read_tokens,
-            "cacheWriteInputTokens": usage.cache_write_tokens,
+            **({"cacheReadInputTokens": usage.cache_read_tokens} if usage.cache_read_tokens else {}),
+            **({"cacheWriteInputTokens": usage.cache_write_tokens} if usage.cache_write_tokens else {}),
         },
         "metrics": {"latencyMs": 1},
     }

@@ -176,6 +176,16 @@ def test_the_first_line_that_settles_a_record_counts() -> None:
     assert found.codes() == {}
 
 
+def test_a_tally_says_what_was_spent_without_settling_a_record() -> None:
+    found = outcomes()
+    found.merge(0, [Summary(n, outcome, "", Usage(10 * n, n)) for n, outcome in ((0, R), (1, S), (2, R))])
+    first, later = found.tally(0, 2), found.tally(2, 3, attempt=2)
+    assert first == Tally(1, 0, 1, Usage(10, 1), unsettled=Usage(0, 0))
+    assert later == Tally(0, 0, 1, Usage(20, 2), unsettled=Usage(20, 2), further=1)
+    first += later
+    assert first == Tally(1, 0, 2, Usage(30, 3), unsettled=Usage(20, 2), further=1)
+
+
 def test_lines_of_one_part_need_no_second_look() -> None:
     found = outcomes()
     found.merge(0, [Summary(0, S, "", Usage(1, 2)), Summary(0, N, "", Usage(1, 2))])

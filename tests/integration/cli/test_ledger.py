@@ -95,6 +95,7 @@ def test_exports_hold_the_same_to_the_last_digit(done: Cli, tmp_path: Path) -> N
     assert (rows["rows"]["cost_usd"], rows["rows"]["input_price"]) == (BATCH, "0.03")
     assert rows["rows"]["tags"] == "env=prod, team=legal"
     assert rows["notes"]["cost_usd"] == SINGLE
+    assert (rows["rows"]["region"], rows["rows"]["list_input_price"]) == ("us-east-1", "0.06")
     table = read_parquet(str(file)).read_all()
     columns = {name: table.column(name).to_pylist() for name in table.column_names}
     assert sum(columns["cost_usd"]) == Decimal("0.0006588")

@@ -15,9 +15,13 @@ UNATTRIBUTED: Final = "-"
 # What adds up; the first ones a row has always, the others where they are not 0.
 ALWAYS: Final = (*COUNTED_TOKENS, "succeeded", "failed", "retried")
 MONEY: Final = ("cost_usd", "saved_usd")
-SUMMED: Final = (*ALWAYS, *MONEY, *TOKENS[len(COUNTED_TOKENS) :])
+SUMMED: Final = (
+    *(*ALWAYS, *MONEY),
+    *TOKENS[len(COUNTED_TOKENS) :],
+    *("further", "retried_input_tokens", "retried_output_tokens", "retried_usd"),
+)
 # What one row of a month has alike.
-ALIKE: Final = ("pipeline", "model", "engine", "tier", "price", "tags")
+ALIKE: Final = ("pipeline", "model", "region", "engine", "tier", "price", "list_price", "tags")
 # Jobs book on the day on which their closing begins; all that began in a month have ended by then.
 SETTLED_AFTER: Final = timedelta(days=3)
 

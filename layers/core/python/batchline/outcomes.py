@@ -170,18 +170,26 @@ class Expected:
 
 @dataclass(slots=True)
 class Tally:
-    """What one job did for one document, or for one pipeline."""
+    """What one job did for one document, or for one pipeline.
+
+    `retried` records will be asked again: `unsettled` is what was charged for them all the same, a part of
+    `usage`. `further` is how many of all the records had been asked before.
+    """
 
     succeeded: int = 0
     failed: int = 0
     retried: int = 0
     usage: Usage = field(default_factory=Usage)
+    unsettled: Usage = field(default_factory=Usage)
+    further: int = 0
 
     def __iadd__(self, other: "Tally") -> Self:
         self.succeeded += other.succeeded
         self.failed += other.failed
         self.retried += other.retried
         self.usage += other.usage
+        self.unsettled += other.unsettled
+        self.further += other.further
         return self
 
     @property
@@ -268,13 +276,17 @@ class Outcomes:
     def code(self, position: int) -> str:
         return list(self._codes)[self._code[position]]
 
-    def tally(self, start: int, stop: int) -> Tally:
-        """Sum up neighbouring records."""
+    def tally(self, start: int, stop: int, *, attempt: int = 1) -> Tally:
+        """Sum up neighbouring records of one attempt."""
         seen = self.outcome
         good, bad = seen.count(Outcome.SUCCEEDED, start, stop), seen.count(Outcome.FAILED, start, stop)
         again = sum(seen.count(one, start, stop) for one in Outcome if one >= Outcome.RETRY)
         usage = Usage(*(sum(column[start:stop]) for column in self._tokens))
-        return Tally(good, bad, again, usage)
+        tally = Tally(good, bad, again, usage, further=stop - start if attempt > 1 else 0)
+        if again:
+            unsettled = (position for position in range(start, stop) if seen[position] >= Outcome.RETRY)
+            tally.unsettled = sum(map(self.usage, unsettled), Usage())
+        return tally
 
     def codes(self) -> Counter[str]:
         """Count the records by their code; those without one are left out."""

@@ -15,16 +15,20 @@ def charge(row: Row, usage: Usage) -> Charge:
     return prices.charge(usage, row["model"], Engine(row["engine"]), Tier(row["tier"]), at=row["created_at"])
 
 
-def document(row: Row, document_id: str, tally: Tally, tags: Mapping[str, str]) -> Row:
+def document(
+    row: Row, document_id: str, tally: Tally, *, region: str, pipeline: str, tags: Mapping[str, str]
+) -> Row:
     """Write what a job charged for one document; `tags` are those of its pipeline."""
-    return _entry(row, f"document#{document_id}", row["job_id"], tally.usage) | _counts(tally) | _tags(tags)
+    entry = _entry(row, f"document#{document_id}", row["job_id"], tally.usage, region)
+    return entry | _counts(row, tally) | {"pipeline": pipeline} | _tags(tags)
 
 
 def job(
     row: Row,
     by_pipeline: Mapping[str, Tally],
     *,
-    booked: Usage,
+    region: str,
+    booked: Tally,
     unowned: Usage,
     manifest: Usage | None,
     tags: Mapping[str, Mapping[str, str]],
@@ -36,36 +40,44 @@ def job(
     job_id, day = row["job_id"], f"day#{row['closed_at'][:10]}"
     for name, tally in by_pipeline.items():
         yield (
-            _entry(row, day, f"{name}#{job_id}", tally.usage)
-            | _counts(tally)
+            _entry(row, day, f"{name}#{job_id}", tally.usage, region)
+            | _counts(row, tally)
             | {"pipeline": name}
             | _tags(tags[name])
         )
     if unowned != Usage():
-        yield _entry(row, f"document#{UNATTRIBUTED}", job_id, unowned)
-        yield _entry(row, day, f"{UNATTRIBUTED}#{job_id}", unowned)
-    yield _entry(row, f"job#{job_id}", "total", booked + unowned) | {
-        **{f"booked_{name}": number for name, number in booked.told().items()},
-        "manifest_input_tokens": manifest.input_tokens if manifest else None,
-        "manifest_output_tokens": manifest.output_tokens if manifest else None,
-        "verified": manifest is not None,
-    }
+        yield _entry(row, f"document#{UNATTRIBUTED}", job_id, unowned, region)
+        yield _entry(row, day, f"{UNATTRIBUTED}#{job_id}", unowned, region)
+    yield (
+        _entry(row, f"job#{job_id}", "total", booked.usage + unowned, region)
+        | _counts(row, booked)
+        | {f"booked_{name}": number for name, number in booked.usage.told().items()}
+        | {
+            "manifest_input_tokens": manifest.input_tokens if manifest else None,
+            "manifest_output_tokens": manifest.output_tokens if manifest else None,
+            "verified": manifest is not None,
+        }
+    )
 
 
-def _entry(row: Row, scope: str, entry: str, usage: Usage) -> Row:
+def _entry(row: Row, scope: str, entry: str, usage: Usage, region: str) -> Row:
     spent = charge(row, usage)
-    price = prices.price(row["model"], Engine(row["engine"]), Tier(row["tier"]), at=row["created_at"])
+    at = row["created_at"]
+    price = prices.price(row["model"], Engine(row["engine"]), Tier(row["tier"]), at=at)
+    listed = prices.price(row["model"], Engine.ON_DEMAND, at=at)
     return {
         "scope": scope,
         "entry": entry,
         "job_id": row["job_id"],
         "model": row["model"],
+        "region": region,
         "engine": row["engine"],
         "tier": row["tier"],
         **usage.told(),
         "cost_usd": spent.cost_usd,
         "saved_usd": spent.saved_usd,
         "price": _price(price, usage),
+        "list_price": _price(listed, usage),
         "booked_at": row["closed_at"],
     }
 
@@ -80,8 +92,18 @@ def _price(price: Price, usage: Usage) -> Row:
     return said
 
 
-def _counts(tally: Tally) -> Row:
-    return {"succeeded": tally.succeeded, "failed": tally.failed, "retried": tally.retried}
+def _counts(row: Row, tally: Tally) -> Row:
+    """Say what became of records, and what of it was spent without settling one."""
+    counts: Row = {"succeeded": tally.succeeded, "failed": tally.failed, "retried": tally.retried}
+    if tally.further:
+        counts["further"] = tally.further
+    if tally.unsettled != Usage():
+        counts |= {
+            "retried_input_tokens": tally.unsettled.input_tokens,
+            "retried_output_tokens": tally.unsettled.output_tokens,
+            "retried_usd": charge(row, tally.unsettled).cost_usd,
+        }
+    return counts
 
 
 def _tags(tags: Mapping[str, str]) -> Row:

@@ -192,7 +192,10 @@ class Closer:
         with ThreadPoolExecutor(WRITERS) as pool:
             documents = _by_document(outcomes, cursor)
             for group in batched(documents, DOCUMENTS_AT_ONCE, strict=False):
-                self.costs.book(booking.document(row, name, tally, tags[of]) for name, _, tally, of in group)
+                self.costs.book(
+                    booking.document(row, name, tally, region=self.costs.region, pipeline=of, tags=tags[of])
+                    for name, _, tally, of in group
+                )
                 done = list(lease.keeping(pool.map(account, group)))
                 self.documents_queue.ring_all({"document_id": one} for one in done if one)
                 cursor = group[-1][1]
@@ -205,7 +208,9 @@ class Closer:
     def _finish(self, row: Row, outcomes: Outcomes, lease: JobLease) -> Closed:
         """Write the job's own entries; then end it, free its slot and settle its budgets, all at once."""
         by_pipeline = _by_pipeline(outcomes)
-        total = outcomes.tally(0, len(outcomes.expected))
+        total = Tally()
+        for tally in by_pipeline.values():
+            total += tally
         manifest = self._manifest(row)
         unowned = outcomes.unowned
         if manifest:
@@ -217,7 +222,8 @@ class Closer:
         entries = booking.job(
             row,
             by_pipeline,
-            booked=total.usage,
+            region=self.costs.region,
+            booked=total,
             unowned=unowned,
             manifest=manifest,
             tags=self._tags(outcomes.expected),
@@ -282,16 +288,17 @@ def _by_document(outcomes: Outcomes, start: int) -> Iterator[tuple[str, int, Tal
     """Yield each document from a position on, where it ends, what the job did for it, and its pipeline."""
     stretches = outcomes.expected.stretches(start) if start < len(outcomes.expected) else ()
     for document_id, group in groupby(stretches, key=attrgetter("document_id")):
-        *_, last = group
-        yield document_id, last.stop, outcomes.tally(start, last.stop), last.shard.pipeline
-        start = last.stop
+        tally = Tally()
+        for one in group:
+            tally += outcomes.tally(one.start, one.stop, attempt=one.attempt)
+        yield document_id, one.stop, tally, one.shard.pipeline
 
 
 def _by_pipeline(outcomes: Outcomes) -> dict[str, Tally]:
     found: dict[str, Tally] = {}
     for one in outcomes.expected.stretches():
         tally = found.setdefault(one.shard.pipeline, Tally())
-        tally += outcomes.tally(one.start, one.stop)
+        tally += outcomes.tally(one.start, one.stop, attempt=one.attempt)
     return found
 
 

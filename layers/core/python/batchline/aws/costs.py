@@ -30,6 +30,11 @@ class Costs:
     client: "DynamoDBClient"
     table: str
 
+    @property
+    def region(self) -> str:
+        """Name the Region of the stack, in which its jobs are charged."""
+        return self.client.meta.region_name
+
     def book(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Write entries; booking the same entry again changes nothing."""
         dynamo.put_many(self.client, self.table, rows)

@@ -17,7 +17,7 @@ from batchline.cli import export, grouping, jobs, listing, rates, reckoning, tab
 from batchline.cli.grouping import NOBODY, total
 from batchline.cli.session import Problem, Session, fail, session
 from batchline.cli.views import Entry, amounts
-from batchline.models import Range, Usage
+from batchline.models import TOKENS, Range, Usage
 
 UNSURE: Final = {
     "unknown": "\nNo price is known for {models}: booked at 0.",
@@ -27,11 +27,12 @@ UNSURE: Final = {
 
 # The finest rows of an export, in their order.
 FINEST: Final = (
-    *("booked_at", "job_id", "pipeline", "document_id", "model", "engine", "tier", "tags"),
-    *("succeeded", "failed", "retried", "input_tokens", "output_tokens"),
-    *("input_price", "output_price", "basis", "cost_usd", "saved_usd"),
+    *("booked_at", "job_id", "pipeline", "document_id", "model", "region", "engine", "tier", "tags"),
+    *("succeeded", "failed", "retried", "further", *TOKENS),
+    *("input_price", "output_price", "basis", "list_input_price", "list_output_price"),
+    *("cost_usd", "saved_usd", "retried_usd"),
 )
-SUMS: Final = ("jobs", "input_tokens", "output_tokens", "cost_usd", "saved_usd")
+SUMS: Final = ("jobs", *TOKENS, "cost_usd", "saved_usd")
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +245,7 @@ def _finest(one: Entry) -> dict[str, Any]:
         "input_price": one.input_price,
         "output_price": one.output_price,
         "basis": one.basis,
+        **dict(zip(("list_input_price", "list_output_price"), one.list_prices or (None, None), strict=True)),
     }
     return plain | {"tags": ", ".join(f"{key}={value}" for key, value in sorted(one.tags.items()))}
 

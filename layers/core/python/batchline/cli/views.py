@@ -270,16 +270,20 @@ class Entry:
     succeeded: int
     failed: int
     retried: int
+    further: int
+    retried_usd: Decimal
     input_price: Decimal
     output_price: Decimal
     basis: str
+    list_prices: tuple[Decimal, Decimal] | None
+    region: str | None
     booked_at: str
     tags: Mapping[str, str]
     jobs: int
 
     @classmethod
     def of(cls, row: Row, pipeline: str | None = None) -> Self:
-        price = row["price"]
+        price, listed = row["price"], row.get("list_price")
         return cls(
             scope=row["scope"],
             job_id=row.get("job_id", ""),
@@ -292,9 +296,13 @@ class Entry:
             succeeded=row.get("succeeded", 0),
             failed=row.get("failed", 0),
             retried=row.get("retried", 0),
+            further=int(row.get("further", 0)),
+            retried_usd=Decimal(row.get("retried_usd", 0)),
             input_price=Decimal(price["input"]),
             output_price=Decimal(price["output"]),
             basis=price["basis"],
+            list_prices=(Decimal(listed["input"]), Decimal(listed["output"])) if listed else None,
+            region=row.get("region"),
             booked_at=row["booked_at"],
             tags=row.get("tags", {}),
             jobs=int(row.get("jobs", 1)),
@@ -325,12 +333,18 @@ class Entry:
             "succeeded": self.succeeded,
             "failed": self.failed,
             "retried": self.retried,
+            "further": self.further,
             **amounts(self.usage, self.charge),
+            "retried_usd": self.retried_usd,
             "price": {
                 "input": self.input_price,
                 "output": self.output_price,
                 "basis": self.basis,
             },
+            "list_price": dict(zip(("input", "output"), self.list_prices, strict=True))
+            if self.list_prices
+            else None,
+            "region": self.region,
             "tags": dict(self.tags),
             "booked_at": self.booked_at,
         }
