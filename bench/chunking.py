@@ -2,7 +2,7 @@
 
 `python bench/chunking.py [--kinds txt pdf] [--megabytes 8] [--large-megabytes 1000] [--large-seconds 120]`
 
-The chunk path: formats.read, units.cut, prompts, records, lines; from a file to a file. The straightforward
+The chunk path: formats.read, units.cut, chunk.parts, their lines; from a file to a file. The straightforward
 one (bench/straightforward.py) runs in an environment of its own, .local/bench. Each run is a process;
 starting it, importing what every format needs and loading tokenizers is not counted, loading parsers is,
 from modules that a run on a small file has compiled. The inputs are made of this repository's own English
@@ -154,9 +154,8 @@ class Repeated(io.RawIOBase):
 
 def own(kind: str, path: Path, model: str, size: int, seconds: float) -> None:
     """Run the chunk path in this process and print what it took; `size`: repeat the file up to it."""
-    from batchline import formats, tokens, units
+    from batchline import chunk, formats, tokens, units
     from batchline.pipelines import Pipeline
-    from batchline.records import Form
 
     by_row = kind in {"jsonl", "csv"}
     pipeline = Pipeline.model_validate(
@@ -173,19 +172,18 @@ def own(kind: str, path: Path, model: str, size: int, seconds: float) -> None:
         tokens.count_tokens("warm", model)
     repeated = Repeated(path.read_bytes(), size, seconds) if size else None
     start = time.process_time()
-    form = Form.of(pipeline)
-    number = 0
+    number = tokens_in = 0
     with path.open("rb") as file, path.with_suffix(".out").open("wb") as out:
         stream = io.BufferedReader(repeated, 1 << 20) if repeated else file
         content = formats.read(stream, path.name, size=size or path.stat().st_size, rows=by_row)
-        for unit in units.cut(content, pipeline):
-            for record in units.records(unit, number, form, {"name": path.name}):
-                out.write(record.line(f"R{number:010d}"))
-                number += 1
+        for part in chunk.parts("a" * 16, units.cut(content, pipeline), pipeline, {"name": path.name}):
+            out.write(part.lines())
+            number += len(part.records)
+            tokens_in += part.input_tokens
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     taken = time.process_time() - start + children.ru_utime + children.ru_stime
     memory = max(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, children.ru_maxrss) / 1024
-    result = {"seconds": taken, "megabytes": memory, "records": number}
+    result = {"seconds": taken, "megabytes": memory, "records": number, "tokens": tokens_in}
     print(json.dumps(result | {"bytes": repeated.done if repeated else path.stat().st_size}))
 
 

@@ -365,10 +365,10 @@ def test_a_part_names_its_records() -> None:
     part = chunk.Part(DOCUMENT, [Record(5, b"{}", 1), Record(6, b"{}", 1)], 3)
     assert part.progress == chunk.Progress(3, 7)
     assert part.range == Range(DOCUMENT, "m", 5, 2, 1)
-    assert list(part.lines()) == [
-        b'{"recordId":"mfzwizltmfzwizltm00000051","modelInput":{}}\n',
-        b'{"recordId":"mfzwizltmfzwizltm00000061","modelInput":{}}\n',
-    ]
+    assert part.lines() == (
+        b'{"recordId":"mfzwizltmfzwizltm00000051","modelInput":{}}\n'
+        b'{"recordId":"mfzwizltmfzwizltm00000061","modelInput":{}}\n'
+    )
 
 
 # parts

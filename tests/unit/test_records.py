@@ -218,3 +218,12 @@ def test_near_the_limit_tokens_are_counted_and_not_estimated() -> None:
         records.record(spec, 0, {"text": text * (count + 100)})
     assert caught.value.code == Code.PROMPT_TOO_LONG
     assert records.record(spec, 0, {"text": text * (count - 100)}).input_tokens <= room
+
+
+def test_of_many_records_a_few_are_weighed_and_stand_for_all() -> None:
+    """Every other record is ten times as long and twice as dense, and the estimate shows it."""
+    form = records.Form.of(pipeline(prompt="{{ text }}"))
+    pair = [form.record(0, {"text": "x" * 40}), form.record(1, {"text": "。" * 400})]
+    few, many = records.input_tokens(pair * 100), records.input_tokens(pair * 5_000)
+    assert few == pytest.approx(sum(one.input_tokens for one in pair) * 100, rel=0.01)
+    assert many == pytest.approx(few * 50, rel=0.01)

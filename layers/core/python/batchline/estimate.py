@@ -159,14 +159,13 @@ class Survey:
 
     def _take(self, part: Part) -> None:
         size = part.size + len(part.records) * LINE_BYTES
-        full = self._records + len(part.records) > chunk.SHARD_RECORDS
-        if self._records and (full or self._bytes + size > chunk.SHARD_BYTES):
+        if self._records and not chunk.fits(self._records + len(part.records), self._bytes + size):
             self._close()
         self._records += len(part.records)
         self._bytes += size
+        self._tokens += part.input_tokens
         for one in part.records:
             self.meter.add(one)
-            self._tokens += one.input_tokens
 
     def _close(self) -> None:
         """End a shard; documents share them as they do when many are uploaded at once."""

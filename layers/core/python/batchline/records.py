@@ -2,11 +2,12 @@
 
 import base64
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
 from uuid import uuid4
 
+import msgspec
 import orjson
 
 from batchline import catalog, dialects, prompts
@@ -20,19 +21,43 @@ from batchline.tokens import Counter, counter, rounded
 FRAME_TOKENS: Final = 12
 # An estimate may be low by so much, so that near the limit it does not do.
 ESTIMATE_OFF: Final = 3.5
+# Of more records than this, one in so many is weighed; files repeat themselves every two or five lines, say,
+# and seldom every eleven.
+WEIGHED: Final = 500
+ONE_IN: Final = 11
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """A request without its id: the id also says the attempt, which is not decided here."""
+class Record(msgspec.Struct, frozen=True, gc=False):
+    """A request without its id: the id also says the attempt, which is not decided here.
+
+    It has so many `tokens`, and those of its prompt where there is a counter to weigh it when it is asked
+    for: that takes longer than to make the record.
+    """
 
     index: int
     model_input: bytes
-    input_tokens: int
+    tokens: float
+    prompt: str = ""
+    counter: Counter | None = None
+
+    @property
+    def input_tokens(self) -> int:
+        """Estimate the tokens of the request."""
+        return rounded(self.tokens + (self.counter.weigh(self.prompt) if self.counter else 0))
 
     def line(self, record_id: str) -> bytes:
         """Write the record as a line of a batch job's input."""
         return b'{"recordId":"%b","modelInput":%b}\n' % (record_id.encode(), self.model_input)
+
+
+def input_tokens(found: Sequence[Record]) -> int:
+    """Estimate the tokens that records have together; of many by one in so many of them."""
+    sample = found if len(found) <= WEIGHED else found[::ONE_IN]
+    tokens = sum(one.input_tokens for one in sample)
+    if sample is found:
+        return tokens
+    size, read = (sum([len(one.model_input) for one in some]) for some in (found, sample))
+    return round(tokens * size / read)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +70,8 @@ class Form:
     plain: prompts.Plain | None
     before: bytes  # the body around the prompt, which stands in it as a JSON string
     after: bytes
-    told: float  # estimated tokens of what is said beside the prompt
+    told: float  # estimated tokens of what is said beside the prompt, and of the frame
+    densest: float  # the most tokens that a byte of a prompt is estimated at
     room: int  # tokens that a request may have
 
     @classmethod
@@ -58,7 +84,8 @@ class Form:
             told += pipeline.schema_text or ""
         plain = prompts.Plain.of(TEMPLATES.parse(pipeline.prompt))
         room = model.context - pipeline.answer_tokens
-        return cls(pipeline, model, counted, plain, before, after, counted.weigh(told), room)
+        beside = counted.weigh(told) + FRAME_TOKENS
+        return cls(pipeline, model, counted, plain, before, after, beside, max(counted.weights), room)
 
     def record(self, index: int, variables: Mapping[str, Any], *, image: Image | None = None) -> Record:
         """Render the prompt for one chunk, or for a picture, which stands before it.
@@ -72,10 +99,20 @@ class Form:
                 "in the pipeline, or upload the text.",
             )
         prompt, written = self._prompt(index, variables)
+        if image:
+            body = orjson.dumps(_body(self.pipeline, [_picture(image), {"text": prompt}]))
+            return Record(index, body, self._tokens(index, prompt, self.counter.family.picture))
+        body = self.before + written + self.after
+        if (self.told + self.densest * len(written)) * ESTIMATE_OFF > self.room:
+            return Record(index, body, self._tokens(index, prompt))
+        return Record(index, body, self.told, prompt, self.counter)
+
+    def _tokens(self, index: int, prompt: str, more: int = 0) -> int:
+        """Tell the tokens of a request that may be too long. Raises Refused(PROMPT_TOO_LONG)."""
         said = self.told + self.counter.weigh(prompt)
         if said * ESTIMATE_OFF > self.room:
             said = self.told + self.counter(prompt)
-        tokens = (rounded(said) if said else 0) + FRAME_TOKENS + (self.counter.family.picture if image else 0)
+        tokens = rounded(said) + more
         if tokens > self.room:
             raise Refused(
                 Code.PROMPT_TOO_LONG,
@@ -83,11 +120,7 @@ class Form:
                 f"{self.pipeline.model} takes {self.model.context} in all. Lower chunk.max_tokens in the "
                 "pipeline.",
             )
-        if image:
-            body = orjson.dumps(_body(self.pipeline, [_picture(image), {"text": prompt}]))
-        else:
-            body = self.before + written + self.after
-        return Record(index, body, tokens)
+        return tokens
 
     def _prompt(self, index: int, variables: Mapping[str, Any]) -> tuple[str, bytes]:
         """Render the prompt; give it as text and as a JSON string."""

@@ -62,7 +62,7 @@ def parts(found: Iterable[Record]) -> Iterator[tuple[Record, ...]]:
     part: list[Record] = []
     size = 0
     for one in found:
-        if part and (len(part) >= chunk.SHARD_RECORDS or size + len(one.model_input) > chunk.SHARD_BYTES):
+        if part and not chunk.fits(len(part) + 1, size + len(one.model_input)):
             yield tuple(part)
             part, size = [], 0
         part.append(one)

@@ -147,7 +147,8 @@ def _tables(rows: Iterator[Mapping[str, Any]], count: int) -> Iterator[Unit]:
 
 
 def _table(rows: tuple[Mapping[str, Any], ...], start: int) -> Unit:
-    return Unit("\n\n".join(map(tables.paragraph, rows)), start, start + len(rows), rows=rows)
+    text = tables.paragraph(rows[0]) if len(rows) == 1 else "\n\n".join(map(tables.paragraph, rows))
+    return Unit(text, start, start + len(rows), None, (), rows)
 
 
 def _picture(image: Image) -> Unit:

@@ -22,7 +22,7 @@ from batchline.errors import Code, NotConserved, Refused
 from batchline.ids import RecordId
 from batchline.models import DocumentStatus, Engine, Failure, Range, Shard, Usage, timestamp
 from batchline.pipelines import Pipeline
-from batchline.records import Record
+from batchline.records import Record, input_tokens
 from batchline.structured import storable
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ class Aggregator:
             Contents(
                 ranges=[Range(document_id, stage, part[0].index, len(part), 1)],
                 lines=[one.line(str(RecordId(document_id, stage, one.index, 1))) for one in part],
-                input_tokens=sum(one.input_tokens for one in part),
+                input_tokens=input_tokens(part),
                 output_tokens=len(part) * reducing.inference.max_tokens,
             ),
             name=row["pipeline"],

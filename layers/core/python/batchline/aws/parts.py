@@ -33,12 +33,12 @@ class Parts:
 
     def write(self, shard_id: str, parts: Sequence[Part], chosen: Chosen) -> Shard:
         """Write the object of a shard. Until it is registered nobody knows of it."""
-        lines = [line for part in parts for line in part.lines()]
+        records = sum(len(part.records) for part in parts)
         contents = Contents(
             ranges=[part.range for part in parts],
-            lines=lines,
-            input_tokens=sum(one.input_tokens for part in parts for one in part.records),
-            output_tokens=len(lines) * chosen.pipeline.inference.max_tokens,
+            lines=[part.lines() for part in parts],
+            input_tokens=sum(part.input_tokens for part in parts),
+            output_tokens=records * chosen.pipeline.inference.max_tokens,
         )
         return self.shards.write(
             shard_id,
@@ -60,7 +60,7 @@ class Parts:
 def estimate(pipeline: Pipeline, part: Part) -> Decimal:
     """Estimate the most that a part may cost in a batch, in USD."""
     usage = Usage(
-        sum(one.input_tokens for one in part.records),
+        part.input_tokens,
         len(part.records) * pipeline.inference.max_tokens,
     )
     return prices.price(pipeline.model, Engine.BATCH).cost(usage)

@@ -44,11 +44,8 @@ class Growing:
 
     def takes(self, line: bytes) -> bool:
         """Tell whether there is room for a line."""
-        return (
-            len(self.lines) < chunk.SHARD_RECORDS
-            and len(self.ranges) < RETRY_RANGES
-            and self.size + len(line) <= chunk.SHARD_BYTES
-        )
+        fits = chunk.fits(len(self.lines) + 1, self.size + len(line))
+        return fits and len(self.ranges) < RETRY_RANGES
 
     def add(
         self, record: RecordId, line: bytes, body: dict[str, Any], shard: Shard, *, failures: int = 0

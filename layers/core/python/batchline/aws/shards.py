@@ -20,7 +20,10 @@ from batchline.pipelines import Pipeline
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """The records of a shard to be. Tokens are sums; `output_tokens` is the most they may answer."""
+    """The records of a shard to be: `ranges` name them, and `lines` are blocks of whole lines.
+
+    Tokens are sums; `output_tokens` is the most they may answer.
+    """
 
     ranges: Sequence[Range]
     lines: Sequence[bytes]
@@ -71,7 +74,7 @@ class Shards:
             version=version,
             model=model,
             too_few=pipeline.too_few,
-            records=len(contents.lines),
+            records=sum(one.count for one in contents.ranges),
             bytes=len(data),
             input_tokens=contents.input_tokens,
             output_tokens=contents.output_tokens,

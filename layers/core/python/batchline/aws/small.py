@@ -88,12 +88,8 @@ def _groups(found: Iterable[Small]) -> Iterator[dict[str, Small]]:
     group: dict[str, Small] = {}
     records = size = 0
     for one in found:
-        full = (
-            len(group) >= SHARD_DOCUMENTS
-            or records + len(one.part.records) > chunk.SHARD_RECORDS
-            or size + one.part.size > chunk.SHARD_BYTES
-        )
-        if group and full:
+        fits = chunk.fits(records + len(one.part.records), size + one.part.size)
+        if group and (len(group) == SHARD_DOCUMENTS or not fits):
             yield group
             group, records, size = {}, 0, 0
         group[one.arrival.document_id] = one

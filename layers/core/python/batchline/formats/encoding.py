@@ -9,7 +9,7 @@ from typing import BinaryIO, Final
 from batchline.errors import Code, Refused
 from batchline.formats.streams import read_exactly
 
-BLOCK_BYTES: Final = 262_144
+BLOCK_BYTES: Final = 65_536  # what is made of a block stays in the processor's cache
 SAMPLE_BYTES: Final = 32_768  # what an encoding is guessed by
 BYTE_ORDER_MARKS: Final = (
     (codecs.BOM_UTF8, "utf-8"),

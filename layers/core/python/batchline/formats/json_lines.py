@@ -40,8 +40,10 @@ def _parse(line: str, number: int) -> Any:
 
 def _may_be_rounded(row: Any, line: str) -> bool:
     """Tell whether a number of a row may be rounded; a flat row tells it faster than its line."""
-    for value in row.values() if isinstance(row, dict) else ():
+    for value in row.values() if type(row) is dict else ():
         kind = type(value)
+        if kind is str or kind is int:
+            continue
         if kind is dict or kind is list or (kind is float and not -_LARGE < value < _LARGE):
             return _LONG_NUMBER.search(line) is not None
     return False

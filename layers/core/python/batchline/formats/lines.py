@@ -18,12 +18,13 @@ def lines(blocks: Iterable[str]) -> Iterator[str]:
     number = 0
     begun = ""
     for block in blocks:
-        begun += block
-        complete, feed, begun = begun.rpartition("\n")
-        if feed:
-            for line in io.StringIO(complete + feed, newline="\n"):
-                number += 1
-                yield line
+        end = block.rfind("\n") + 1
+        if end:
+            complete, begun = begun + block[:end], block[end:]
+            number += complete.count("\n")
+            yield from io.StringIO(complete, newline="\n")
+        else:
+            begun += block
         if len(begun) > MAX_LINE_CHARACTERS:
             raise Refused(
                 Code.ROWS_INVALID,
