@@ -245,6 +245,18 @@ def test_too_few_records_that_may_not_wait_are_asked_one_by_one(
     audit.check_end(world)
 
 
+def test_what_is_asked_before_others_costs_more(world: World) -> None:
+    ready(world, max_wait="0s", too_few="priority", model="us.amazon.nova-pro-v1:0")
+    upload(world, 3)
+    world.run()
+    assert world.bedrock.tiers == ["priority"] * 3
+    # 300 in and 60 out, at 1.4 and 5.6 instead of 0.8 and 3.2 USD per million tokens:
+    # 0.00042 + 0.000336 instead of 0.00024 + 0.000192
+    document = world.document()
+    assert (document["cost_usd"], document["saved_usd"]) == (Decimal("0.000756"), Decimal("-0.000324"))
+    audit.check_end(world)
+
+
 # one packer at a time
 
 

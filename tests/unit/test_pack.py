@@ -90,6 +90,8 @@ def rests(found: pack.Plan) -> list[tuple[int, Code]]:
 BATCH = (Engine.BATCH, Tier.DEFAULT)
 ON_DEMAND = (Engine.ON_DEMAND, Tier.DEFAULT)
 FLEX = (Engine.ON_DEMAND, Tier.FLEX)
+POLICIES = {Tier.DEFAULT: "on_demand", Tier.FLEX: "flex", Tier.PRIORITY: "priority"}
+PRIORITY = (Engine.ON_DEMAND, Tier.PRIORITY)
 NOBODY = (Engine.NOBODY, Tier.DEFAULT)
 
 
@@ -138,12 +140,13 @@ def test_too_few_due_records_go_by_their_pipelines_will() -> None:
         shard(2, 20, urgent_at=DUE, too_few="flex"),
         shard(3, 20, urgent_at=DUE, too_few="wait"),
         shard(4, 20, urgent_at=DUE, too_few="on_demand"),
-        shard(5, 9, urgent_at=LATER, too_few="on_demand"),  # 99 in all
+        shard(5, 4, urgent_at=DUE, too_few="priority"),
+        shard(6, 5, urgent_at=LATER, too_few="on_demand"),  # 99 in all
     ]
     found = plan(shards)
-    assert shape(found) == [(*ON_DEMAND, [1, 4]), (*FLEX, [2])]
+    assert shape(found) == [(*ON_DEMAND, [1, 4]), (*FLEX, [2]), (*PRIORITY, [5])]
     assert [(one.shard_id, code) for one, code in found.held] == [("s0003", Code.TOO_FEW)]
-    assert found.jobs[0].why == "90 records; a batch needs 100, and too_few is on_demand"
+    assert found.jobs[0].why == "94 records; a batch needs 100, and too_few is on_demand"
 
 
 def test_one_record_more_makes_it_a_batch() -> None:
@@ -435,7 +438,7 @@ SHARDS = st.lists(
         st.integers(1, 700),
         st.integers(1, 6_000),
         st.sampled_from(["a", "b", "c"]),
-        st.sampled_from(["on_demand", "flex", "wait"]),
+        st.sampled_from(["on_demand", "flex", "priority", "wait"]),
         st.sampled_from([DUE, NOW, LATER]),
         st.sampled_from([None, None, None, DUE, LATER]),
         st.sampled_from("xyz"),
@@ -523,7 +526,7 @@ def test_a_plan_keeps_every_promise(
         if not all(late):
             assert not any(late)
             assert all(one.urgent_at <= NOW for one in job.shards)
-            assert {one.too_few for one in job.shards} == {"flex" if job.tier is Tier.FLEX else "on_demand"}
+            assert {one.too_few for one in job.shards} == {POLICIES[job.tier]}
     assert {one.shard_id for job in nobody for one in job.shards} == cancelled
     # A paused lane opens nothing but what is for nobody.
     if paused:

@@ -175,6 +175,10 @@ def test_what_is_wrong_is_said_with_its_line(added: str, line: int, said: str) -
             b"model: example.m\nprompt: '{{ text }}'\ntoo_few: flex\n",
             "line 3: too_few: flex needs a model with the flex tier; example.m has none",
         ),
+        (
+            b"model: amazon.nova-lite-v1:0\nprompt: '{{ text }}'\ntoo_few: priority\n",
+            "line 3: too_few: priority needs a model with the priority tier; amazon.nova-lite-v1:0 has none",
+        ),
         # Dates and odd numbers of YAML 1.1 are words here.
         (b"model: 2001-13-45\n", "prompt is missing"),
         (b"model: 0b_\n", "prompt is missing"),

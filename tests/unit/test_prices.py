@@ -12,6 +12,7 @@ from batchline.models import Charge, Engine, Tier, Usage
 from batchline.prices import Entry, Finding, Kind, PriceList, PricesError, charge, price
 
 NOVA = "amazon.nova-lite-v1:0"
+PRO = "amazon.nova-pro-v1:0"
 HAIKU = "anthropic.claude-haiku-4-5-20251001-v1:0"
 LARGE = "mistral.mistral-large-2407-v1:0"  # no batch price is published
 
@@ -56,6 +57,11 @@ def entry(
         (LARGE, Engine.ON_DEMAND, Tier.DEFAULT, "3.003206"),
         (LARGE, Engine.BATCH, Tier.DEFAULT, "1.501603"),
         (LARGE, Engine.ON_DEMAND, Tier.FLEX, "1.501603"),
+        # Nova Pro's priority: 1.234567 * 1.4 + 0.089012 * 5.6 = 1.7283938 + 0.4984672
+        (PRO, Engine.ON_DEMAND, Tier.PRIORITY, "2.226861"),
+        # In Europe none is published, so 1.75 times the price on demand of 1.05 and 4.2:
+        # 1.234567 * 1.8375 + 0.089012 * 7.35 = 2.2685168625 + 0.6542382
+        (f"eu.{PRO}", Engine.ON_DEMAND, Tier.PRIORITY, "2.9227550625"),
         # In the United States Nova Lite costs what it costs at home,
         (f"us.{NOVA}", Engine.ON_DEMAND, Tier.DEFAULT, "0.0954369"),
         # in Europe more: 1.234567 * 0.078 + 0.089012 * 0.312 = 0.096296226 + 0.027771744
@@ -117,6 +123,7 @@ def test_a_profile_of_the_account_costs_what_the_one_behind_it_costs() -> None:
 def test_the_basis_says_how_sure_a_price_is() -> None:
     assert price(NOVA, Engine.BATCH).basis == "list"
     assert price(LARGE, Engine.BATCH).basis == "half"
+    assert price(f"eu.{PRO}", Engine.ON_DEMAND, Tier.PRIORITY).basis == "premium"
     assert price(LARGE, Engine.ON_DEMAND).basis == "list"
     unknown = price("example.model-v1", Engine.BATCH)
     assert (unknown.cost(USAGE), unknown.basis) == (Decimal(0), "unknown")

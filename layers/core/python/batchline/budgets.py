@@ -65,8 +65,8 @@ def _ways(pipeline: Pipeline, model: str) -> Iterator[tuple[Engine, Tier]]:
         yield Engine.BATCH, Tier.DEFAULT
     if pipeline.deadline is not None or pipeline.too_few == "on_demand" or not batch:
         yield Engine.ON_DEMAND, Tier.DEFAULT
-    if pipeline.too_few == "flex":
-        yield Engine.ON_DEMAND, Tier.FLEX
+    if pipeline.too_few in {Tier.FLEX, Tier.PRIORITY}:
+        yield Engine.ON_DEMAND, Tier(pipeline.too_few)
 
 
 def said(lack: Lack, *, model: str, document_id: str, day: str) -> str:

@@ -32,7 +32,7 @@ COUNTED: Final = 50
 LINE_BYTES: Final = len(Record(0, b"", 0).line(str(RecordId("a" * 16, "m", 0, 1))))
 TOKEN_BYTES: Final = 4
 AS_PLANNED: Final = "as planned"
-LEAST_SURE: Final = ("unknown", "half")
+LEAST_SURE: Final = ("unknown", "half", "premium")
 NOW: Final = "-"  # when the shards of an estimate become urgent, and when they are planned
 
 
@@ -308,6 +308,8 @@ class Estimate:
             yield "batch", Engine.BATCH, Tier.DEFAULT
         if all(one.flex for one in models):
             yield "flex", Engine.ON_DEMAND, Tier.FLEX
+        if all(one.priority for one in models):
+            yield "priority", Engine.ON_DEMAND, Tier.PRIORITY
         yield "on demand", Engine.ON_DEMAND, Tier.DEFAULT
 
 

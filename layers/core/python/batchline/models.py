@@ -81,10 +81,14 @@ class Stop(StrEnum):
 
 
 class Tier(StrEnum):
-    """Bedrock's service tier of an on-demand job; flex costs what batch costs."""
+    """Bedrock's service tier of an on-demand job: flex costs what batch costs, priority more than default.
+
+    https://docs.aws.amazon.com/bedrock/latest/userguide/service-tiers-inference.html
+    """
 
     DEFAULT = "default"
     FLEX = "flex"
+    PRIORITY = "priority"
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ ON_DEMAND_LIMITS: Final = Limits(
     concurrent_jobs=1,
 )
 
-ON_DEMAND_TIERS: Final = {"on_demand": Tier.DEFAULT, "flex": Tier.FLEX}
+ON_DEMAND_TIERS: Final = {"on_demand": Tier.DEFAULT, "flex": Tier.FLEX, "priority": Tier.PRIORITY}
 
 type Cost = Callable[[Shard, Engine, Tier], Decimal]
 

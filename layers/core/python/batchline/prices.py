@@ -21,7 +21,9 @@ from batchline.models import Charge, Engine, Frozen, Tier, Usage
 
 FILE: Final = "prices.json"
 MILLION: Final = Decimal(1_000_000)
-BATCH_SHARE: Final = Decimal("0.5")  # of the on-demand price: https://aws.amazon.com/bedrock/pricing/
+# Of the on-demand price: https://aws.amazon.com/bedrock/pricing/
+BATCH_SHARE: Final = Decimal("0.5")
+PRIORITY_SHARE: Final = Decimal("1.75")
 NEWEST: Final = "9999-12-31"
 BASE: Final = "base"
 REGIONAL: Final = "regional"
@@ -123,8 +125,9 @@ class PriceList(Frozen):
 
 
 class Price(Frozen):
-    """USD per million tokens. `basis`: `list`, `half` (no batch price published) or `unknown`.
+    """USD per million tokens. `basis`: `list`, `unknown`, or what is taken where no price is published.
 
+    That is `half` of the price on demand for a batch, and `premium`, 1.75 times it, for priority.
     Reading from a prompt cache and writing to one cost as much as input where nobody says what they cost.
     """
 
@@ -145,6 +148,7 @@ class Price(Frozen):
 
 
 NOTHING: Final = Decimal(0)
+GUESSED: Final = frozenset({"half", "premium"})
 UNKNOWN: Final = Price(
     input=NOTHING, output=NOTHING, cache_read=NOTHING, cache_write=NOTHING, basis="unknown"
 )
@@ -191,8 +195,9 @@ def _price(model: str, place: str, kind: Kind, day: str) -> Price:
             if found := known.find(model, group, named, day):
                 return _whole(found, model, place, day)
         if listed := known.find(model, group, Kind.ON_DEMAND, day):
-            half = {"input": listed.input * BATCH_SHARE, "output": listed.output * BATCH_SHARE}
-            return _whole(listed.model_copy(update=half), model, place, day, basis="half")
+            share, basis = (PRIORITY_SHARE, "premium") if kind is Kind.PRIORITY else (BATCH_SHARE, "half")
+            part = {"input": listed.input * share, "output": listed.output * share}
+            return _whole(listed.model_copy(update=part), model, place, day, basis)
     return UNKNOWN
 
 

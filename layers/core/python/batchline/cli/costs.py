@@ -22,6 +22,7 @@ from batchline.models import TOKENS, Range, Usage
 UNSURE: Final = {
     "unknown": "\nNo price is known for {models}: booked at 0.",
     "half": "\n~ No batch price is published for {models}: booked at half the price on demand.",
+    "premium": "\n~ No priority price is published for {models}: booked at 1.75 times that on demand.",
 }
 
 

@@ -12,7 +12,7 @@ import typer
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from batchline import catalog, estimate, pipelines, tokens
+from batchline import catalog, estimate, pipelines, prices, tokens
 from batchline.aws import clients
 from batchline.aws.runtime import CallError, Runtime
 from batchline.cli import sources, tables
@@ -43,6 +43,7 @@ COMPARED: Final = (
 )
 SENTENCES: Final = {
     "half": "~ is half of the on-demand price, where no other is known.",
+    "premium": "~ is 1.75 times the on-demand price, where none of priority is known.",
     "unknown": "No price is known, so nothing can be said about the cost.",
 }
 SHOWN_DECIMALS: Final = 6
@@ -226,7 +227,7 @@ def _usd(one: Quote, amount: Decimal) -> str:
     """Write an amount of a quote to the millionth of a dollar; `~` marks what rests on a guessed price."""
     if one.basis == "unknown":
         return "unknown"
-    return ("~" if one.basis == "half" and amount else "") + tables.money(amount, SHOWN_DECIMALS)
+    return ("~" if one.basis in prices.GUESSED and amount else "") + tables.money(amount, SHOWN_DECIMALS)
 
 
 # several models

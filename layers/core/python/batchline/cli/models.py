@@ -110,6 +110,8 @@ def _prices(model_id: str, found: Model) -> dict[str, Price]:
     prices = {"on_demand": price(model_id, Engine.ON_DEMAND)}
     if found.flex:
         prices["flex"] = price(model_id, Engine.ON_DEMAND, Tier.FLEX)
+    if found.priority:
+        prices["priority"] = price(model_id, Engine.ON_DEMAND, Tier.PRIORITY)
     if found.batch:
         prices["batch"] = price(model_id, Engine.BATCH)
     return prices

@@ -7,6 +7,7 @@ from typing import Any, Final, Self
 
 from rich.console import RenderableType
 
+from batchline import prices
 from batchline.cli import tables
 from batchline.cli.grouping import NOBODY, jobs_of, total
 from batchline.cli.tables import Column
@@ -120,7 +121,7 @@ def _price(read: Decimal, written: Decimal, basis: str) -> str:
     """Write prices per million tokens; `~` marks half of the on-demand price, where no other is known."""
     if basis == "unknown":
         return "unknown"
-    return f"{'~' if basis == 'half' else ''}{_digits(read)}, {_digits(written)}"
+    return f"{'~' if basis in prices.GUESSED else ''}{_digits(read)}, {_digits(written)}"
 
 
 def _digits(price: Decimal) -> str:

@@ -252,7 +252,11 @@ def _usd(one: Standing) -> str:
     if one.basis == "unknown":
         return "unknown"
     amount = one.cost_per_document
-    return "–" if amount is None else ("~" if one.basis == "half" else "") + tables.money(amount, DECIMALS)
+    return (
+        "–"
+        if amount is None
+        else ("~" if one.basis in prices.GUESSED else "") + tables.money(amount, DECIMALS)
+    )
 
 
 def _json(one: Standing) -> dict[str, Any]:

@@ -231,7 +231,7 @@ class Pipeline(Part):
     chunk: Chunk = Chunk()
     combine: Combine = "concat"
     inference: Inference = Inference()
-    too_few: Literal["on_demand", "flex", "wait"] = "on_demand"
+    too_few: Literal["on_demand", "flex", "priority", "wait"] = "on_demand"
     max_wait: Annotated[int, BeforeValidator(_seconds)] = Field(default=120, ge=0, le=7 * 86400)
     deadline: Annotated[int, BeforeValidator(_seconds)] | None = Field(default=None, ge=60, le=7 * 86400)
     timeout_hours: int | None = Field(default=None, ge=24, le=168)
@@ -288,8 +288,9 @@ class Pipeline(Part):
             if wrong := parameters.misfit(known, self._given(known)):
                 raise Misfit(wrong.message, "inference", wrong.key)
             self._fit_an_embedding(known)
-            if self.too_few == "flex" and not known.flex:
-                message = f"too_few: flex needs a model with the flex tier; {known.base_id} has none"
+            if not {"flex": known.flex, "priority": known.priority}.get(self.too_few, True):
+                tier = self.too_few
+                message = f"too_few: {tier} needs a model with the {tier} tier; {known.base_id} has none"
                 raise Misfit(message, "too_few")
         if len(self.models) > self.attempts:
             message = f"{len(self.models)} models need as many attempts, but attempts is {self.attempts}"
