@@ -151,3 +151,17 @@ def test_a_few_letters_among_ascii_are_western(written: str) -> None:
 )
 def test_a_few_words_of_another_script_are_not(written: str, name: str) -> None:
     assert text(written.encode(name)) == written
+
+
+@pytest.mark.parametrize("written", ["東京の天気は", "です", "請求書を送ります", "営業時間は10時から"])
+@pytest.mark.parametrize("name", ["euc_jp", "cp932"])
+def test_a_few_words_with_kana_are_japanese(written: str, name: str) -> None:
+    assert text(written.encode(name)) == written
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [("我们的产品价格表", "gb18030"), ("繁體中文的價格表說明", "big5"), (KOREAN, "euc_kr")],
+)
+def test_a_few_words_without_kana_are_not(written: str, name: str) -> None:
+    assert text(written.encode(name)) == written

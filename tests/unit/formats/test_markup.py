@@ -24,13 +24,14 @@ are in <b>yen</b>.</p>
 
 def test_a_page_becomes_text_with_headings_lists_and_tables() -> None:
     assert sections(ENGLISH, "a.html") == [
-        Section("Home\n\n"),
-        Section("# Price list\n\nAll prices are in yen.\n\n", headings=("Price list",)),
+        Section("# T\n\n", headings=("T",)),
+        Section("Home\n\n", headings=("T",)),
+        Section("# Price list\n\nAll prices are in yen.\n\n", headings=("T", "Price list")),
         Section(
             "## Fruit\n\n  \u2022 fresh\n    \u2022 daily\n  \u2022 local\n  1. one\n  2. two\n\n"
             "| Name | Price |\n| --- | --- |\n| Apple \\| pear | 3 each |\n\n"
             "code\n   # no heading\n\n",
-            headings=("Price list", "Fruit"),
+            headings=("T", "Price list", "Fruit"),
         ),
     ]
 
@@ -47,6 +48,30 @@ def test_a_japanese_page_in_the_encoding_that_it_declares(name: str) -> None:
             headings=("料金表",),
         )
     ]
+
+
+@pytest.mark.parametrize(
+    ("title", "first", "path"),
+    [
+        ("Prices 2026", "Fruit", ("Prices 2026", "Fruit")),
+        ("Fruit – The Shop", "Fruit", ("Fruit",)),
+        ("FRUIT", "Fruit", ("Fruit",)),
+        (" \n", "Fruit", ("Fruit",)),
+        ("料金\n表", "果物", ("料金 表", "果物")),
+    ],
+)
+def test_a_title_is_the_outermost_heading_unless_the_first_one_says_the_same(
+    title: str, first: str, path: tuple[str, ...]
+) -> None:
+    page = f"<html><title>{title}</title><h2>{first}</h2><p>x</p>"
+    found = sections(page.encode(), "a.html")
+    assert found[-1].headings == path
+    assert "".join(one.text for one in found).startswith(f"# {path[0]}\n\n## " if path[1:] else "## ")
+
+
+def test_a_page_with_nothing_but_a_title_has_no_text() -> None:
+    code, _ = refusal(b"<html><title>Prices</title><p>", "a.html")
+    assert code == Code.TEXT_MISSING
 
 
 def test_cells_that_span_rows_and_columns_keep_their_place() -> None:

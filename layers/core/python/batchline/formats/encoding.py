@@ -46,6 +46,8 @@ _WIDE_TEXT: Final = re.compile(
 _LATIN: Final = re.compile(
     rb"(?<![\x80-\xff])[\xa0-\xff](?![\x80-\xff])|(?<=[a-z])[\xdf-\xff]{2}(?![\x80-\xff])"
 )
+_HIRAGANA: Final = re.compile("[\u3041-\u3093]")
+_ASCII_CHARACTER: Final = re.compile("[\x00-\x7f]")
 _LETTER: Final = re.compile(rb"[A-Za-z]")
 FEW: Final = 4
 _CUT: Final = frozenset({"unexpected end of data", "truncated data", "incomplete multibyte sequence"})
@@ -132,10 +134,22 @@ def _is_nearly_ascii(sample: bytes) -> bool:
     return few <= FEW and len(_LETTER.findall(sample)) >= 2 * few and _LATIN.sub(b"", sample).isascii()
 
 
+def _is_japanese(sample: bytes, encoding: str) -> bool:
+    """Tell Japanese by its hiragana: a few words of it look Chinese to statistics."""
+    try:
+        text = codecs.getincrementaldecoder(encoding)().decode(sample)
+    except UnicodeDecodeError:
+        return False
+    return len(_HIRAGANA.findall(text)) * 4 >= len(text) - len(_ASCII_CHARACTER.findall(text))
+
+
 def _guess(sample: bytes) -> str:
     """Guess the encoding of a sample by statistics; nothing where they say nothing."""
     if _is_nearly_ascii(sample):
         return "cp1252"
+    for encoding in ("euc_jp", "cp932"):
+        if _is_japanese(sample, encoding):
+            return encoding
     import chardet  # noqa: PLC0415 - takes longer than to read 2 MB of UTF-8, which needs no guess
 
     return chardet.detect(sample)["encoding"] or ""

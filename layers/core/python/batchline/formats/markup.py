@@ -44,12 +44,15 @@ def read(stream: BinaryIO, name: str, *, size: int, rows: bool) -> Text:  # noqa
 
 def _sections(blocks: Iterable[str]) -> Iterator[Section]:
     path: list[tuple[int, str]] = []
-    for page in pages.pieces(blocks):
+    for number, page in enumerate(pages.pieces(blocks)):
         # The whole page: a guess at the main content loses half of some documents.
         tree = _tree(page.replace(_HEADING_MARK, ""))
         text = extract_plain_text(tree, main_content=False, alt_texts=False, preserve_formatting=True)
         if "\n\n\n" in text:
             text = _GAPS.sub("\n\n", text)
+        if number == 0 and (title := _title(tree, text)):
+            path = [(0, title)]
+            yield _section(f"# {title}\n\n", path)
         begin = 0
         for mark in _HEADING.finditer(text):
             if mark.start() > begin:
@@ -59,6 +62,14 @@ def _sections(blocks: Iterable[str]) -> Iterator[Section]:
             path = [*(one for one in path if one[0] < level), (level, title)]
         if text:
             yield _section(text[begin:].replace(_HEADING_MARK, "") + "\n\n", path)
+
+
+def _title(tree: Tree, text: str) -> str:
+    """Give the title of a page, unless it has no text or its first heading says the same."""
+    title = " ".join((tree.title or "").replace(_HEADING_MARK, "").split())[:_TITLE_CHARACTERS]
+    first = _HEADING.search(text)
+    said = first is not None and first[2].strip()
+    return "" if not text.strip() or (said and said.casefold() in title.casefold()) else title
 
 
 def _section(text: str, path: list[tuple[int, str]]) -> Section:

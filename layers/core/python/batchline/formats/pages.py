@@ -16,10 +16,11 @@ MOST_OPEN: Final = 20  # tables and lists in each other that are begun again
 
 _RAW: Final = "script|style|textarea|title|template|svg"
 # Each alternative swallows what it begins, to the end if it is never closed: nothing is looked at twice.
+# Most tags are of no interest, which their first letter tells; of the others most are paragraphs.
 _TAG: Final = re.compile(
-    rf"<(?:!--(?:.*?-->|.*)|(?P<raw>{_RAW})\b(?:.*?</(?P=raw)|.*)"
-    r"|(?P<end>/?)(?P<nest>table|ul|ol|dl|pre|select)\b"
-    r"|(?P<row>tr|li|dt)\b|(?P<heading>h[1-6])\b|(?P<block>p|div|section|article)\b)",
+    r"<(?=/?[dopstu]|[!hl]|ar)(?:(?P<block>p|div|section|article)\b|(?P<heading>h[1-6])\b"
+    r"|(?P<end>/?)(?P<nest>table|ul|ol|dl|pre|select)\b|(?P<row>tr|li|dt)\b"
+    rf"|!--(?:.*?-->|.*)|(?P<raw>{_RAW})\b(?:.*?</(?P=raw)|.*))",
     re.IGNORECASE | re.DOTALL,
 )
 
