@@ -200,11 +200,13 @@ def test_merging_loses_and_invents_nothing(lines: list[Summary], cut: int) -> No
     found.merge(0, lines[:cut])
     found.merge(1, lines[cut:])
     total = found.tally(0, 4)
-    everything = sum((one.usage for one in lines), Usage())
+    everything = sum((one.usage for one in lines if not one.reused), Usage())
     assert total.usage + found.unowned == everything
     known = {one.position for one in lines if one.position != FOREIGN}
     assert found.missing == 4 - len(known)
-    assert len(known) + found.duplicates + found.foreign == len(lines)
+    again = len(lines) - len(known) - found.foreign
+    assert again - sum(one.reused for one in lines) <= found.duplicates <= again
+    assert total.cached == sum(total.spared) == 0 or any(one.reused for one in lines)
     assert found.unreadable == sum(one.code == "ANSWER_UNREADABLE" for one in lines)
 
 

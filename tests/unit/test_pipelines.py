@@ -106,8 +106,16 @@ def test_the_samples_are_valid(path: Path) -> None:
         ("inference: {temperature: .nan}", 3, "inference.temperature: input should be a valid number"),
         ("inference: {stop_sequences: [a, b, c, d, e]}", 3, "inference.stop_sequences: tuple should have"),
         ("inference:\n  max_tokens: 10001", 4, "inference.max_tokens is 10001, but amazon.nova-lite-v1:0"),
-        ("max_wait: 2 days", 3, "max_wait: write a duration like 30s, 2m or 1h"),
-        ("max_wait: 1.5h", 3, "max_wait: write a duration like 30s, 2m or 1h"),
+        ("max_wait: 2 days", 3, "max_wait: write a duration like 30s, 2m, 1h or 7d"),
+        ("max_wait: 1.5h", 3, "max_wait: write a duration like 30s, 2m, 1h or 7d"),
+        ("cache: 30d", 3, "cache: write true, false or {ttl: 30d}"),
+        ("cache: yes", 3, "cache: write true, false or {ttl: 30d}"),
+        ("cache: 1", 3, "cache: write true, false or {ttl: 30d}"),
+        ("cache:\n  tll: 1h", 4, "unknown key cache.tll; did you mean ttl?"),
+        ("cache: {ttl: true}", 3, "cache.ttl: true means nothing here"),
+        ("cache: {ttl: a month}", 3, "cache.ttl: write a duration like 30s, 2m, 1h or 7d"),
+        ("cache: {ttl: 59s}", 3, "cache.ttl: input should be greater than or equal to 60"),
+        ("cache: {ttl: 366d}", 3, "cache.ttl: input should be less than or equal to 31536000"),
         ("max_wait: 169h", 3, "max_wait: input should be less than or equal to 604800"),
         ("max_wait: -1", 3, "max_wait: input should be greater than or equal to 0"),
         ("budget: {per_day_usd: 0}", 3, "budget.per_day_usd: input should be greater than 0"),
@@ -242,10 +250,28 @@ def test_words_stay_words() -> None:
         ("'2 m'", 120),
         ("1h", 3600),
         ("168h", 604800),
+        ("7d", 604800),
     ],
 )
 def test_durations(text: str, seconds: int) -> None:
     assert parse(MINIMAL + f"max_wait: {text}\n".encode()).max_wait == seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "ttl"),
+    [
+        ("", None),
+        ("cache: false", None),
+        ("cache: true", 2_592_000),
+        ("cache: {}", 2_592_000),
+        ("cache: {ttl: 30d}", 2_592_000),
+        ("cache:\n  ttl: 90m", 5_400),
+    ],
+)
+def test_a_cache_keeps_answers_for_a_time(text: str, ttl: int | None) -> None:
+    pipeline = parse(MINIMAL + f"{text}\n".encode())
+    for one in (pipeline, pipelines.load(pipeline.dump())):
+        assert (one.cache and one.cache.ttl) == ttl
 
 
 def test_models_are_tried_in_their_order() -> None:

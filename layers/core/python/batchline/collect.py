@@ -243,15 +243,30 @@ def _value(answer: Answer, pipeline: Pipeline) -> tuple[Any, Failure | None]:
     return value, failure
 
 
+def reusable(answer: Answer, verdict: Verdict) -> bool:
+    """Tell whether the same request may have this answer again: a good one, and whole."""
+    return verdict.outcome is Outcome.SUCCEEDED and answer.stop not in STOPPED_BY_LENGTH
+
+
 def missing(
-    ending: Ending, pipeline: Pipeline, *, model: str, attempt: int, failures: int, cancelled: bool
+    ending: Ending,
+    pipeline: Pipeline,
+    *,
+    model: str,
+    attempt: int,
+    failures: int,
+    cancelled: bool,
+    elsewhere: bool = False,
 ) -> Verdict:
     """Decide what becomes of a record that a job has no line for.
 
-    `failures` is how many jobs have failed as a whole with it before this one.
+    `failures` is how many jobs have failed as a whole with it before this one; `elsewhere` tells that
+    another job asks the same, so that this one has not.
     """
     if cancelled or ending.stop is Stop.CANCELLED:
         return Verdict(Outcome.FAILED, None, CANCELLED)
+    if elsewhere:
+        return Verdict(Outcome.AWAIT)
     said = ending.message[:MESSAGE_CHARACTERS] or f"The job ended as {ending.status}."
     if ending.status == REFUSED:
         failure = Failure(Code.JOB_REFUSED, said)
@@ -266,11 +281,16 @@ def missing(
     return Verdict(Outcome.RETRY if attempt < pipeline.attempts else Outcome.FAILED, None, failure)
 
 
-def lane_works(*, engine: Engine, stopped: bool, tally: Tally, codes: Mapping[str, int]) -> bool | None:
-    """Tell what a job says of its lane: that jobs succeed there, or that they do not. None: nothing."""
-    if tally.succeeded:
+def lane_works(
+    *, engine: Engine, stopped: bool, tally: Tally, codes: Mapping[str, int], left_out: int = 0
+) -> bool | None:
+    """Tell what a job says of its lane: that jobs succeed there, or that they do not. None: nothing.
+
+    `left_out` counts the records that were not sent because of the cache: they say nothing.
+    """
+    if tally.succeeded > tally.cached:
         return True
-    sent = tally.records - codes.get(Code.CANCELLED, 0)
+    sent = tally.records - codes.get(Code.CANCELLED, 0) - left_out
     if engine is Engine.NOBODY or stopped or sent <= 0:
         return None
     answered = any(codes.get(one) for one in ANSWERED)

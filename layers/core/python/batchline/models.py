@@ -189,7 +189,9 @@ class Shard(Frozen):
     the most that the records may answer. `first_at` is when the first attempt of its oldest record was
     registered; from `urgent_at` on its records wait no longer for company, and from `deadline_at` on
     not for a batch either. `timeout_hours` is how long Bedrock may take for a batch with them, and
-    `failures` how many jobs with them have failed as a whole.
+    `failures` how many jobs with them have failed as a whole. It is not packed before `not_before`. Where
+    its pipeline has a cache, `cache` says for how many seconds an answer is used again, and `distinct` how
+    many requests will be sent, if that is known to be fewer than there are records.
     """
 
     shard_id: str
@@ -209,8 +211,16 @@ class Shard(Frozen):
     deadline_at: str | None = None
     timeout_hours: int | None = None
     failures: int = 0
+    not_before: str | None = None
+    cache: int | None = None
+    distinct: int | None = None
     ranges: tuple[str, ...]
     held: str | None = None
+
+    @property
+    def requests(self) -> int:
+        """How many requests a job with its records will send, as far as is known."""
+        return self.records if self.distinct is None else self.distinct
 
 
 def timestamp(now: datetime) -> str:

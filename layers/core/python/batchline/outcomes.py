@@ -17,6 +17,7 @@ from typing import Final, NamedTuple, Self
 
 import orjson
 
+from batchline.cache import Decision, Fates
 from batchline.errors import Code
 from batchline.ids import RecordId
 from batchline.models import TOKENS, Range, Shard, Usage
@@ -27,7 +28,7 @@ EXAMPLES: Final = 5
 # The first record's id with the attempt before the index, so that ids sort as their records do; how many
 # follow it; the number of the shard.
 _RANGE: Final = Struct(">25sII")
-_SUMMARY: Final = Struct("<IBB5I")
+_SUMMARY: Final = Struct("<IBB?5I")
 _SAME: Final = 18  # bytes of a key that are the same for all records of a range
 _ID_LENGTH: Final = 25
 
@@ -41,22 +42,29 @@ class Outcome(IntEnum):
     RETRY = 3  # by the same model, at the next attempt
     ESCALATE = 4  # by the next model, at the next attempt
     REPEAT = 5  # by the same model, at the same attempt: it was never answered
+    AWAIT = 6  # like REPEAT, but later: another job asks the same right now
+
+
+# What costs no attempt.
+SAME_ATTEMPT: Final = frozenset({Outcome.REPEAT, Outcome.AWAIT})
 
 
 class Summary(NamedTuple):
     """What collect remembers of a line between reading a part and closing the job.
 
-    `outcome` is NONE for a line that is not looked at: a second one of a record that is settled.
+    `outcome` is NONE for a line that is not looked at: a second one of a record that is settled. What was
+    `reused` is an answer to another request for the same; its `usage` was not charged again.
     """
 
     position: int
     outcome: int
     code: str
     usage: Usage
+    reused: bool = False
 
 
 class Summaries:
-    """Summaries of a part's lines as bytes: the codes that occur, then 26 bytes for each line."""
+    """Summaries of a part's lines as bytes: the codes that occur, then 27 bytes for each line."""
 
     def __init__(self) -> None:
         self._codes = {"": 0}
@@ -64,7 +72,7 @@ class Summaries:
 
     def add(self, one: Summary) -> None:
         code = self._codes.setdefault(one.code, len(self._codes))
-        self._lines += _SUMMARY.pack(one.position, one.outcome, code, *one.usage)
+        self._lines += _SUMMARY.pack(one.position, one.outcome, code, one.reused, *one.usage)
 
     def dump(self) -> bytes:
         return orjson.dumps(list(self._codes)) + b"\n" + self._lines
@@ -73,8 +81,8 @@ class Summaries:
     def load(data: bytes) -> Iterator[Summary]:
         head, _, lines = data.partition(b"\n")
         codes = orjson.loads(head)
-        for position, outcome, code, *numbers in _SUMMARY.iter_unpack(lines):
-            yield Summary(position, outcome, codes[code], Usage(*numbers))
+        for position, outcome, code, reused, *numbers in _SUMMARY.iter_unpack(lines):
+            yield Summary(position, outcome, codes[code], Usage(*numbers), reused)
 
 
 class Stretch(NamedTuple):
@@ -104,10 +112,11 @@ class _Keys:
 class Expected:
     """The records that a job was opened for, each at a position.
 
-    `shards` are the job's, without their ranges, in the order of the plan.
+    `shards` are the job's, without their ranges, in the order of the plan; `fates` says what was decided
+    about the records of pipelines with a cache.
     """
 
-    def __init__(self, shards: Iterable[Shard]) -> None:
+    def __init__(self, shards: Iterable[Shard], decisions: Iterable[Decision] = ()) -> None:
         self.shards: list[Shard] = []
         # Sorted in parts by their first byte: a list of all keys would be larger than all else together.
         parts: dict[int, bytearray] = {}
@@ -125,6 +134,7 @@ class Expected:
         self._keys = _Keys(self._ranges)
         counts = (count for _, count, _ in _RANGE.iter_unpack(self._ranges))
         self._starts: array[int] = array("I", accumulate(counts, initial=0))
+        self.fates = Fates(decisions, self.find)
 
     def __len__(self) -> int:
         return self._starts[-1]
@@ -174,6 +184,8 @@ class Tally:
 
     `retried` records will be asked again: `unsettled` is what was charged for them all the same, a part of
     `usage`. `further` is how many of all the records had been asked before.
+    `cached` of those that succeeded have the answer to another request for the same, and `spared` is what
+    their own would have used.
     """
 
     succeeded: int = 0
@@ -182,6 +194,8 @@ class Tally:
     usage: Usage = field(default_factory=Usage)
     unsettled: Usage = field(default_factory=Usage)
     further: int = 0
+    cached: int = 0
+    spared: Usage = field(default_factory=Usage)
 
     def __iadd__(self, other: "Tally") -> Self:
         self.succeeded += other.succeeded
@@ -190,6 +204,8 @@ class Tally:
         self.usage += other.usage
         self.unsettled += other.unsettled
         self.further += other.further
+        self.cached += other.cached
+        self.spared += other.spared
         return self
 
     @property
@@ -209,6 +225,9 @@ class Outcomes:
         self._code = bytearray(count)
         self._codes = {"": 0}
         self._tokens: tuple[array[int], ...] = tuple(array("I", bytes(4 * count)) for _ in TOKENS)
+        # Only there when something was reused.
+        self._cached = bytearray()
+        self._spared: tuple[array[int], ...] = ()
         self._part: array[int] = array("H", b"\xff" * (2 * count))
         self._again: set[int] = set()
 
@@ -220,29 +239,43 @@ class Outcomes:
         """
         for one in summaries:
             self.unreadable += one.code == Code.ANSWER_UNREADABLE
+            charged = Usage() if one.reused else one.usage
             if one.position == FOREIGN:
                 self.foreign += 1
-                self.unowned += one.usage
+                self.unowned += charged
                 continue
             before = self.outcome[one.position]
             if before == Outcome.NONE:
                 self._set(part, one)
                 continue
-            self.duplicates += 1
+            self.duplicates += not one.reused
             settles = one.outcome in {Outcome.SUCCEEDED, Outcome.FAILED}
             if settles and before >= Outcome.RETRY:
                 self.unowned += self.usage(one.position)
                 self._set(part, one)
                 continue
-            self.unowned += one.usage
+            self.unowned += charged
             if settles and self._part[one.position] != part:
                 self._again.add(one.position)
 
     def _set(self, part: int, one: Summary) -> None:
         self.decide(one.position, one.outcome, one.code)
-        for column, number in zip(self._tokens, one.usage, strict=True):
+        charged = Usage() if one.reused else one.usage
+        for column, number in zip(self._tokens, charged, strict=True):
             column[one.position] = number
+        if one.reused and one.outcome == Outcome.SUCCEEDED:
+            self._spare(one.position, one.usage)
         self._part[one.position] = part
+
+    def _spare(self, position: int, usage: Usage) -> None:
+        """Note that a record has succeeded without being asked, and what that would have used."""
+        if not self._cached:
+            count = len(self.expected)
+            self._cached = bytearray(count)
+            self._spared = tuple(array("I", bytes(4 * count)) for _ in TOKENS)
+        self._cached[position] = 1
+        for column, number in zip(self._spared, usage, strict=True):
+            column[position] = number
 
     def decide(self, position: int, outcome: int, code: str) -> None:
         """Set what becomes of a record."""
@@ -258,8 +291,8 @@ class Outcomes:
 
     @property
     def missing(self) -> int:
-        """Count the records that no line has told of."""
-        return self._part.count(NOT_READ)
+        """Count the records that no line has told of, but those that another job asks."""
+        return self._part.count(NOT_READ) - self.outcome.count(Outcome.AWAIT)
 
     def without_line(self, start: int, stop: int) -> Iterator[int]:
         """Yield the positions that no line has told of."""
@@ -286,6 +319,9 @@ class Outcomes:
         if again:
             unsettled = (position for position in range(start, stop) if seen[position] >= Outcome.RETRY)
             tally.unsettled = sum(map(self.usage, unsettled), Usage())
+        if self._cached:
+            tally.cached = self._cached.count(1, start, stop)
+            tally.spared = Usage(*(sum(column[start:stop]) for column in self._spared))
         return tally
 
     def codes(self) -> Counter[str]:

@@ -272,7 +272,8 @@ class _Desk:
         few: list[tuple[Shard, ...]] = []
         for groups in _jobs_of(paid, lane.limits):
             for group in groups:
-                if _count(group) < lane.limits.min_records:
+                # The same request twice is sent once, and Bedrock's minimum counts what is sent.
+                if sum(one.requests for one in group) < lane.limits.min_records:
                     few.append(group)
                 elif why := self.why_now(group, lane.limits, last=group is groups[-1]):
                     batches.append(_Batch(places[group[0].shard_id], lane.name, group, why))

@@ -15,6 +15,18 @@ def charge(row: Row, usage: Usage) -> Charge:
     return prices.charge(usage, row["model"], Engine(row["engine"]), Tier(row["tier"]), at=row["created_at"])
 
 
+def reused(row: Row, tally: Tally) -> Row:
+    """Say how many answers came from the cache, and what they would have cost in USD; nothing if none did.
+
+    Their price is that of the engine for which the job was opened.
+    """
+    if not tally.cached:
+        return {}
+    engine = Engine(row["instead_of"] if "instead_of" in row else row["engine"])
+    spared = prices.charge(tally.spared, row["model"], engine, Tier(row["tier"]), at=row["created_at"])
+    return {"cached": tally.cached, "cache_saved_usd": spared.cost_usd}
+
+
 def document(
     row: Row, document_id: str, tally: Tally, *, region: str, pipeline: str, tags: Mapping[str, str]
 ) -> Row:
@@ -103,7 +115,7 @@ def _counts(row: Row, tally: Tally) -> Row:
             "retried_output_tokens": tally.unsettled.output_tokens,
             "retried_usd": charge(row, tally.unsettled).cost_usd,
         }
-    return counts
+    return counts | reused(row, tally)
 
 
 def _tags(tags: Mapping[str, str]) -> Row:

@@ -154,6 +154,7 @@ class Closer:
                 attempt=one.attempt,
                 failures=one.shard.failures,
                 cancelled=cancelled,
+                elsewhere=position in outcomes.expected.fates.elsewhere,
             )
             outcomes.decide(position, verdict.outcome, verdict.failure.code if verdict.failure else "")
             if verdict.outcome == Outcome.FAILED and verdict.failure:
@@ -185,6 +186,7 @@ class Closer:
                 failed=tally.failed,
                 usage=tally.usage,
                 charge=charge(row, tally.usage),
+                reused=booking.reused(row, tally),
             )
             return document_id if settled(written.row) else None
 
@@ -232,7 +234,7 @@ class Closer:
         attributes = _attributes(row, outcomes, total, total.usage + unowned)
         if difference:
             attributes["difference"] = difference
-        lane, paused = self._lane(row, total, attributes)
+        lane, paused = self._lane(row, total, attributes, outcomes.expected.fates.left_out)
         writes = [
             self.jobs.moved(
                 row, JobStatus.CLOSED, owner=lease.owner, at=timestamp(self.clock()), attributes=attributes
@@ -262,10 +264,14 @@ class Closer:
         versions = {one.shard.pipeline: one.shard.version for one in expected.stretches()}
         return {name: self.pipelines.get(name, version).tags for name, version in versions.items()}
 
-    def _lane(self, row: Row, total: Tally, attributes: Row) -> tuple[list[Row], bool]:
+    def _lane(self, row: Row, total: Tally, attributes: Row, left_out: int) -> tuple[list[Row], bool]:
         """Build what the job's end means for its lane, and tell whether that pauses it."""
         works = collect.lane_works(
-            engine=Engine(row["engine"]), stopped="stop" in row, tally=total, codes=attributes["codes"]
+            engine=Engine(row["engine"]),
+            stopped="stop" in row,
+            tally=total,
+            codes=attributes["codes"],
+            left_out=left_out,
         )
         lane = self.control.lane(row["lane"])
         fails = lane.fails if lane else 0
@@ -321,16 +327,19 @@ def _attributes(row: Row, outcomes: Outcomes, total: Tally, usage: Usage) -> Row
         "cost_usd": spent.cost_usd,
         "saved_usd": spent.saved_usd,
         "message": _message(row, total, codes),
+        **booking.reused(row, total),
     }
 
 
 def _message(row: Row, total: Tally, codes: Mapping[str, int]) -> str:
     """Say in one sentence what is wrong with the job; empty when nothing is."""
     if row["ended"] == NOT_SENT:
-        return f"Nothing was sent: {total.failed} records are cancelled, {total.retried} wait for a job."
+        known = f"{total.cached} records were answered before, " if total.cached else ""
+        return f"Nothing was sent: {known}{total.failed} are cancelled, {total.retried} wait for a job."
     if row["ended_message"]:
         return str(row["ended_message"])
-    if codes and not total.succeeded:
+    if codes and total.succeeded == total.cached:
         worst = max(codes, key=lambda one: codes[one])
-        return f"No record succeeded: {codes[worst]} of {total.records} ended as {worst}."
+        asked = "No record that was sent" if total.cached else "No record"
+        return f"{asked} succeeded: {codes[worst]} of {total.records} ended as {worst}."
     return ""

@@ -4,7 +4,7 @@ Reading a part has no effect but result rows of settled records, which are the s
 that must happen once (retries, money, the documents' counts) happens when the job is closed, each
 behind a guard of its own, so that a function that dies anywhere is simply run again.
 
-An output of one part is read and closed in one go. A larger one is shared out by messages, a part each;
+A small output is read and closed in one go. A larger one is shared out by messages, a part each;
 whoever reads the last one rings for the close.
 """
 
@@ -16,6 +16,7 @@ from typing import Final, Self
 from batchline import settings
 from batchline.aws import clients, objects, output
 from batchline.aws.bedrock import Bedrock
+from batchline.aws.cache import Cache
 from batchline.aws.close import Closed, Closer
 from batchline.aws.control import Control
 from batchline.aws.costs import Costs
@@ -29,6 +30,7 @@ from batchline.aws.pipelines import Pipelines
 from batchline.aws.queues import Queue
 from batchline.aws.results import Results
 from batchline.aws.retries import Retries
+from batchline.aws.reuse import Reuse
 from batchline.aws.shards import Shards
 from batchline.collect import NOT_SENT, REFUSED
 from batchline.errors import LostRace
@@ -59,6 +61,7 @@ class Collector:
     work: Work
     bedrock: Bedrock
     output: OutputReader
+    reuse: Reuse
     closer: Closer
     job_events_queue: Queue
     clock: Callable[[], datetime]
@@ -70,13 +73,15 @@ class Collector:
         results = Results(clients.dynamodb(), env.results_table)
         work = Work(clients.s3(), env.work_bucket)
         pipelines = Pipelines(control, work)
-        reader = OutputReader(results, work, pipelines, env.retention_days)
+        cache = Cache(clients.dynamodb(), env.control_table)
+        reader = OutputReader(results, work, pipelines, cache, clock, env.retention_days)
         return cls(
             jobs=jobs,
             control=control,
             work=work,
             bedrock=Bedrock(clients.bedrock()),
             output=reader,
+            reuse=Reuse(cache, jobs, work, clock),
             closer=Closer(
                 jobs=jobs,
                 documents=Documents(clients.dynamodb(), env.documents_table),
@@ -127,7 +132,7 @@ class Collector:
         row = self.jobs.get(job_id)
         if row is None or row["status"] != JobStatus.COLLECTING or str(number) in row.get("parts_done", ()):
             return False
-        self.output.read(row, number, self._expected(job_id), lambda: None)
+        self.output.read(row, number, self._expected(row), lambda: None)
         row = self.jobs.part_done(job_id, number)
         if row and len(row["parts_done"]) == row["parts"]:
             self.job_events_queue.ring({"job_id": job_id})
@@ -136,25 +141,26 @@ class Collector:
     def _collect(self, row: Row, run: _Run) -> Closed | None:
         nobody = row["status"] == JobStatus.OPEN and row["engine"] == Engine.NOBODY
         if nobody or row["status"] in {JobStatus.RUNNING, JobStatus.REFUSED}:
-            begun = self._begin(row, run.lease.owner)
+            begun = self._begin(row, run.lease)
             if begun is None:
                 return None
             row = begun
         if row["status"] not in {JobStatus.COLLECTING, JobStatus.CLOSING}:
             return None
-        if row["status"] == JobStatus.COLLECTING and row["parts"] > 1 and not self._all_read(row, run):
+        shared_out = row["parts"] > 1 and not output.is_small(row)
+        if row["status"] == JobStatus.COLLECTING and shared_out and not self._all_read(row, run):
             return None
-        expected = self._expected(row["job_id"])
+        expected = self._expected(row)
         if row["status"] == JobStatus.COLLECTING:
-            if row["parts"] == 1:
-                self.output.read(row, 0, expected, run.lease.keep)
+            for number in range(0 if shared_out else row["parts"]):
+                self.output.read(row, number, expected, run.lease.keep)
             row = self.closer.begin(row, expected, run.lease)
         closed = self.closer.close(row, expected, run.lease, run.until)
         if closed is None:
             run.rings.append({"job_id": row["job_id"]})
         return closed
 
-    def _begin(self, row: Row, owner: str) -> Row | None:
+    def _begin(self, row: Row, lease: JobLease) -> Row | None:
         """Pin the output of a job that has ended. None: it has not."""
         ended = self._ended(row)
         if ended is None:
@@ -163,12 +169,15 @@ class Collector:
         if row["engine"] == Engine.BATCH:
             self.control.free_slot(row["base_model"], row["job_id"])
         found = self.work.find(objects.output_prefix(row["job_id"]))
-        pinned = output.pinned(one for one in found if one.key.endswith(".jsonl.out"))
+        written = [one for one in found if one.key.endswith(".jsonl.out")]
+        if "reuse" in row:
+            written += self.reuse.answers(row, self._expected(row), lease)
+        pinned = output.pinned(written)
         at = timestamp(self.clock())
         return self.jobs.move(
             row,
             JobStatus.COLLECTING,
-            owner=owner,
+            owner=lease.owner,
             at=at,
             note=status,
             ended=status,
@@ -201,5 +210,5 @@ class Collector:
             run.rings += [{"job_id": row["job_id"], "part": int(number)} for number in sorted(left, key=int)]
         return False
 
-    def _expected(self, job_id: str) -> Expected:
-        return Expected(self.work.plan(job_id))
+    def _expected(self, row: Row) -> Expected:
+        return Expected(self.work.plan(row["job_id"]), self.reuse.decisions(row))

@@ -336,8 +336,12 @@ class Documents:
         failed: int,
         usage: Usage,
         charge: Charge,
+        reused: Mapping[str, Any],
     ) -> Written:
-        """Add what one job did for a document, once. Not done: it was added before."""
+        """Add what one job did for a document, once; `reused` is what booking says of the cache.
+
+        Not done: it was added before.
+        """
         added: Row = {
             "succeeded": succeeded,
             "failed": failed,
@@ -345,6 +349,7 @@ class Documents:
             **usage.told(),
             "cost_usd": charge.cost_usd,
             "saved_usd": charge.saved_usd,
+            **reused,
             "applied": {job_id},
         }
         request = dynamo.update(

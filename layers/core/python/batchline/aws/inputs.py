@@ -1,13 +1,11 @@
 """The input of a batch job: its shards streamed into as few files as Bedrock's limit allows."""
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import groupby, islice
 
-import orjson
-
-from batchline import submit
+from batchline import cache, submit
 from batchline.aws.objects import Work
 from batchline.ids import RecordId
 from batchline.models import Shard
@@ -38,21 +36,23 @@ def write(
     """
     groups = submit.files(chosen.shards, max_file_bytes=max_file_bytes)
     for group in islice(groups, done.files, None):
-        with closing(_content(work, group, chosen.left_out)) as blocks:
+        with closing(_content(work, group, chosen)) as blocks:
             size = work.write_stream(f"{prefix}{done.files:04d}.jsonl", keep(blocks))
         done = Written(done.files + 1, done.bytes + size)
         yield done
 
 
-def _content(work: Work, shards: Iterable[Shard], left_out: Mapping[str, frozenset[str]]) -> Generator[bytes]:
+def _content(work: Work, shards: Iterable[Shard], chosen: Selection) -> Generator[bytes]:
     """Stream the records of shards: as they are, or line by line where some are left out."""
-    for whole, run in groupby(shards, key=lambda one: one.shard_id not in left_out):
+    for whole, run in groupby(shards, key=chosen.whole):
         if whole:
             with closing(work.read_ahead((one.key, one.bytes) for one in run)) as blocks:
                 yield from blocks
             continue
         for shard in run:
+            gone = chosen.left_out.get(shard.shard_id, frozenset())
             for line in work.lines(shard.key):
-                record = RecordId.parse(orjson.loads(line)["recordId"])
-                if record is None or record.document_id not in left_out[shard.shard_id]:
+                name, _ = cache.read(line)
+                record = RecordId.parse(name)
+                if name not in chosen.spared and (record is None or record.document_id not in gone):
                     yield line + b"\n"

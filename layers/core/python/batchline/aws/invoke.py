@@ -6,7 +6,7 @@ few calls: a function that dies repeats at most the answers since then and the c
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -16,19 +16,22 @@ from typing import Any, Final, Self, override
 
 import orjson
 
-from batchline import catalog, dialects, invoke, settings
+from batchline import cache, catalog, dialects, invoke, settings, submit
 from batchline.aws import clients, objects
+from batchline.aws.cache import Cache
 from batchline.aws.control import Control
 from batchline.aws.dynamo import Row
 from batchline.aws.jobs import RENEW_SECONDS, Jobs
 from batchline.aws.lease import JobLease
 from batchline.aws.objects import Work
 from batchline.aws.queues import Queue
+from batchline.aws.reuse import Reuse
 from batchline.aws.runtime import CallError, Runtime
+from batchline.cache import Decision, Fate
 from batchline.errors import LostRace
 from batchline.ids import RecordId
 from batchline.invoke import Request, Schedule, Tally
-from batchline.models import Engine, JobStatus, Tier, Usage, timestamp
+from batchline.models import Engine, JobStatus, Shard, Tier, Usage, timestamp
 from batchline.pacing import Governor, Ticket
 
 CONCURRENCY: Final = 16
@@ -51,6 +54,7 @@ class Invoker:
     jobs: Jobs
     control: Control
     work: Work
+    reuse: Reuse
     runtime: Runtime
     on_demand_queue: Queue
     job_events_queue: Queue
@@ -62,10 +66,12 @@ class Invoker:
 
     @classmethod
     def connect(cls, env: settings.Invoke, clock: Callable[[], datetime]) -> Self:
+        jobs, work = Jobs(clients.dynamodb(), env.jobs_table), Work(clients.s3(), env.work_bucket)
         return cls(
-            jobs=Jobs(clients.dynamodb(), env.jobs_table),
+            jobs=jobs,
             control=Control(clients.dynamodb(), env.control_table),
-            work=Work(clients.s3(), env.work_bucket),
+            work=work,
+            reuse=Reuse(Cache(clients.dynamodb(), env.control_table), jobs, work, clock),
             runtime=Runtime(clients.bedrock_runtime()),
             on_demand_queue=Queue(clients.sqs(), env.on_demand_queue),
             job_events_queue=Queue(clients.sqs(), env.job_events_queue),
@@ -101,8 +107,12 @@ class Invoker:
         job_id = row["job_id"]
         if row.get("answered"):
             return 0, True
+        shards = self.work.get_plan(job_id)
+        if "reuse" not in row and any(one.cache for one in shards):
+            row = self.reuse.choose(row, submit.select(shards, self.control.cancels()), lease)
+        decisions = self.reuse.decisions(row)
         with ThreadPoolExecutor(CONCURRENCY) as pool, Checkpoints.open(self.work, lease, pool) as kept:
-            requests = self._requests(row, kept.done)
+            requests = self._requests(shards, kept.done, decisions)
             schedule = Schedule(requests, self._governor(row["model"]), self.chance)
             calls = Calls(self, pool, row, schedule)
             while calls.go_on(until, stop="stop" in row or hop > MAX_HOPS):
@@ -127,18 +137,25 @@ class Invoker:
             )
         return self.governors[model]
 
-    def _requests(self, row: Row, done: set[str]) -> Iterator[Request]:
-        """Yield the job's records that are neither answered nor cancelled."""
+    def _requests(
+        self, shards: Iterable[Shard], done: set[str], decisions: Sequence[Decision]
+    ) -> Iterator[Request]:
+        """Yield the job's records that are to be sent and are neither answered nor cancelled.
+
+        One whose answer counts for others as well is sent although it was cancelled meanwhile.
+        """
         cancels = self.control.cancels()
-        for shard in self.work.plan(row["job_id"]):
+        spared = {one.record for one in decisions if one.fate is not Fate.SENT}
+        leaders = cache.leaders(decisions)
+        for shard in shards:
             read = shard.input_tokens // max(1, shard.records)
             for line in self.work.lines(shard.key):
                 found = orjson.loads(line)
                 record_id, body = found["recordId"], found["modelInput"]
-                if record_id in done:
+                if record_id in done or record_id in spared:
                     continue
                 record = RecordId.parse(record_id)
-                if record is None or not cancels.covers(shard, record.document_id):
+                if record is None or record_id in leaders or not cancels.covers(shard, record.document_id):
                     written = body.get("inferenceConfig", {}).get("maxTokens", 0)
                     yield Request(record_id, body, read + written)
 

@@ -8,6 +8,8 @@
     jobs/<job_id>/output/<id>/             its output, as Bedrock writes it
     jobs/<job_id>/parts/<n>                what collect has read of it
     jobs/<job_id>/parts/cancels-<n>.json   what was cancelled when the job was closed
+    jobs/<job_id>/reuse/<n>/               what of it is not sent because of the cache, and known answers
+    jobs/<job_id>/parts/late-<n>.jsonl     answers that another job has brought meanwhile
     results/<pipeline>/<document_id>.json  the result of a document
     limits.json, prices.json               what the stack knows of its account, and its own prices
 
@@ -35,6 +37,9 @@ UPLOAD_PART_BYTES: Final = 8 << 20
 PIECE_BYTES: Final = 4 << 20
 READERS: Final = 24
 AHEAD_BYTES: Final = 24 << 20
+# Names below `reuse_prefix`.
+DECISIONS: Final = "decisions.jsonl"
+KNOWN: Final = "known.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +97,13 @@ class Work:
         until = offset + length - 1
         reply = self.client.get_object(Bucket=self.bucket, Key=key, Range=f"bytes={offset}-{until}")
         return reply["Body"].read()
+
+    def slice_if_there(self, key: str, offset: int, length: int) -> bytes | None:
+        """Read bytes of an object. None: somebody has deleted it."""
+        try:
+            return self.slice(key, offset, length)
+        except self.client.exceptions.NoSuchKey:
+            return None
 
     def write_stream(self, key: str, blocks: Iterable[bytes]) -> int:
         """Upload blocks of bytes as one object, in memory that does not grow with it; return its size."""
@@ -202,6 +214,15 @@ def part_key(job_id: str, part: int) -> str:
 
 def cancels_key(job_id: str, owner: str) -> str:
     return f"jobs/{job_id}/parts/cancels-{owner}.json"
+
+
+def reuse_prefix(job_id: str, owner: str) -> str:
+    """Name the folder of one choice of what a job sends. The job's row says whose choice holds."""
+    return f"jobs/{job_id}/reuse/{owner}/"
+
+
+def late_key(job_id: str, owner: str) -> str:
+    return f"jobs/{job_id}/parts/late-{owner}.jsonl"
 
 
 def _pipeline_key(name: str, version: str) -> str:

@@ -171,7 +171,7 @@ class _Run:
         now = self._now()
         slots = self.packer.control.slots(base_model)
         free = slots.free(self._cap(lanes[0].model), now.timestamp())
-        queues = {lane.name: self._queues(lane, slots.turn) for lane in lanes}
+        queues = {lane.name: self._queues(lane, slots.turn, timestamp(now)) for lane in lanes}
         room = self._room({name for some in queues.values() for name in some}, now)
         work: list[pack.Lane] = []
         more = False
@@ -203,12 +203,13 @@ class _Run:
             lack = planned.lacks.get(shard.shard_id)
             self.held += self._hold(shard, code, reasons[shard.lane], resumed, lack=lack)
 
-    def _queues(self, lane: Lane, turn: str) -> dict[str, Iterator[Shard]]:
-        """Begin to read what waits in a lane, by pipeline, in the order in which they are served."""
+    def _queues(self, lane: Lane, turn: str, now: str) -> dict[str, Iterator[Shard]]:
+        """Begin to read what may be packed of a lane, by pipeline, in the order in which they are served."""
         queues: dict[str, Iterator[Shard]] = {}
         by_party = {pack.party(lane.name, name): name for name in lane.pipelines}
         for one in pack.circle(by_party, turn):
-            shards = self.packer.control.pending(lane.name, by_party[one])
+            pending = self.packer.control.pending(lane.name, by_party[one])
+            shards = (shard for shard in pending if not shard.not_before or shard.not_before <= now)
             if (first := next(shards, None)) is not None:
                 queues[by_party[one]] = chain([first], shards)
         return queues

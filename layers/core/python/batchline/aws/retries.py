@@ -5,7 +5,7 @@ The job's own shards are read again for what was asked; a record that needs anot
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from math import ceil
 from typing import Any, Final
 
@@ -22,19 +22,26 @@ from batchline.aws.queues import Queue
 from batchline.aws.shards import Contents, Shards
 from batchline.errors import Code, LostRace, NotConserved
 from batchline.ids import RecordId
-from batchline.models import Range, Shard
-from batchline.outcomes import Outcome, Outcomes
+from batchline.models import Range, Shard, timestamp
+from batchline.outcomes import SAME_ATTEMPT, Outcome, Outcomes
 
 RETRY_RANGES: Final = 400  # keeps a retry shard's row far below 400 KB
+# Another job that asks the same may take hours; what waits for it looks again so often.
+LOOK_AGAIN: Final = timedelta(minutes=5)
 
 
 @dataclass(slots=True)
 class Growing:
-    """Records that will be one shard: of one pipeline's version, for one model."""
+    """Records that will be one shard: of one pipeline's version, for one model.
+
+    `awaits` tells that another job asks the same; `copies` counts records whose request is also another's.
+    """
 
     model: str
     first_at: str
     deadline_at: str | None
+    awaits: bool = False
+    copies: int = 0
     ranges: list[Range] = field(default_factory=list)
     lines: list[bytes] = field(default_factory=list)
     size: int = 0
@@ -115,6 +122,8 @@ class Retries:
             first_at=growing.first_at,
             deadline_at=growing.deadline_at,
             failures=growing.failures,
+            not_before=timestamp(self.clock() + LOOK_AGAIN) if growing.awaits else None,
+            distinct=len(growing.lines) - growing.copies if growing.copies else None,
         )
         try:
             self.shards.register(shard, [self.jobs.register_retry(row["job_id"], cursor=number)])
@@ -131,16 +140,20 @@ class Retries:
             if wanted.get(shard.shard_id):
                 by_owner.setdefault((shard.pipeline, shard.version), []).append(shard)
         for owner, shards in by_owner.items():
-            growing: dict[str, Growing] = {}
+            growing: dict[tuple[str, bool], Growing] = {}
             failed = row["ended"] == "Failed"
             for shard in shards:
                 found = 0
-                for record, model, body in self._asked_again(row, shard, outcomes, lease):
+                for record, model, body, position in self._asked_again(row, shard, outcomes, lease):
                     line = orjson.dumps({"recordId": str(record), "modelInput": body}) + b"\n"
-                    if model in growing and not growing[model].takes(line):
-                        yield owner, growing.pop(model)
-                    one = growing.setdefault(model, Growing(model, shard.first_at, shard.deadline_at))
+                    kind = model, outcomes.outcome[position] == Outcome.AWAIT
+                    if kind in growing and not growing[kind].takes(line):
+                        yield owner, growing.pop(kind)
+                    one = growing.setdefault(
+                        kind, Growing(model, shard.first_at, shard.deadline_at, awaits=kind[1])
+                    )
                     one.add(record, line, body, shard, failures=shard.failures + failed)
+                    one.copies += outcomes.expected.fates.is_copy(position)
                     found += 1
                 if found != wanted[shard.shard_id]:
                     message = f"{shard.key} holds {found} of {wanted[shard.shard_id]} records to ask again"
@@ -150,8 +163,8 @@ class Retries:
 
     def _asked_again(
         self, row: Row, shard: Shard, outcomes: Outcomes, lease: JobLease
-    ) -> Iterator[tuple[RecordId, str, dict[str, Any]]]:
-        """Yield a shard's records that are asked for again, with the model and the request."""
+    ) -> Iterator[tuple[RecordId, str, dict[str, Any], int]]:
+        """Yield a shard's records that are asked for again, with model, request and position so far."""
         for line in lease.keeping(self.work.lines(shard.key)):
             asked = orjson.loads(line)
             position = outcomes.expected.find(asked["recordId"])
@@ -161,14 +174,15 @@ class Retries:
             outcome, code = outcomes.outcome[position], outcomes.code(position)
             model: str = row["model"]
             body = asked["modelInput"]
-            attempt = record.attempt + (outcome != Outcome.REPEAT)
+            attempt = record.attempt + (outcome not in SAME_ATTEMPT)
             if outcome == Outcome.ESCALATE:
                 pipeline = self.pipelines.asking(shard.pipeline, shard.version, record.stage)
                 model = pipeline.next_model(model) or model
                 body = records.for_model(body, pipeline, model)
             elif outcome == Outcome.RETRY and code == Code.ANSWER_TRUNCATED:
                 body = records.with_more_room(body, model)
-            yield RecordId(record.document_id, record.stage, record.index, attempt), model, body
+            again = RecordId(record.document_id, record.stage, record.index, attempt)
+            yield again, model, body, position
 
 
 def _wanted(outcomes: Outcomes) -> dict[str, int]:

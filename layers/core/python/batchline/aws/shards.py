@@ -52,11 +52,14 @@ class Shards:
         first_at: str | None = None,
         deadline_at: str | None = None,
         failures: int = 0,
+        not_before: str | None = None,
+        distinct: int | None = None,
     ) -> Shard:
         """Write the object of a shard. Until it is registered nobody knows of it.
 
         `model` is the pipeline's first one unless it is named. A further attempt names `first_at`,
-        `deadline_at` and `failures` of the ones before; a first attempt leaves them out.
+        `deadline_at` and `failures` of the ones before, and `not_before` and `distinct` as of a shard; a
+        first attempt leaves them out.
         """
         data = b"".join(contents.lines)
         model = model or pipeline.model
@@ -83,6 +86,9 @@ class Shards:
             deadline_at=deadline_at,
             timeout_hours=pipeline.timeout_hours,
             failures=failures,
+            not_before=not_before,
+            cache=pipeline.cache.ttl if pipeline.cache else None,
+            distinct=distinct,
             urgent_at=timestamp(now + timedelta(seconds=pipeline.max_wait)),
             ranges=tuple(map(str, contents.ranges)),
         )

@@ -16,6 +16,7 @@ from typing import Final, Self
 from batchline import catalog, ids, settings, submit
 from batchline.aws import bedrock, clients, dynamo, inputs, objects
 from batchline.aws.bedrock import BatchJob, Bedrock
+from batchline.aws.cache import Cache
 from batchline.aws.control import Control
 from batchline.aws.dynamo import Row
 from batchline.aws.inputs import Written
@@ -24,6 +25,7 @@ from batchline.aws.lease import JobLease
 from batchline.aws.objects import Work
 from batchline.aws.pipelines import Pipelines
 from batchline.aws.queues import Queue
+from batchline.aws.reuse import Reuse
 from batchline.errors import LostRace
 from batchline.models import Engine, JobStatus, timestamp
 from batchline.submit import Selection
@@ -45,6 +47,7 @@ class Submitter:
     control: Control
     work: Work
     pipelines: Pipelines
+    reuse: Reuse
     bedrock: Bedrock
     job_events_queue: Queue
     role_arn: str
@@ -56,11 +59,13 @@ class Submitter:
     def connect(cls, env: settings.Submit, clock: Callable[[], datetime]) -> Self:
         control = Control(clients.dynamodb(), env.control_table)
         work = Work(clients.s3(), env.work_bucket)
+        jobs = Jobs(clients.dynamodb(), env.jobs_table)
         return cls(
-            jobs=Jobs(clients.dynamodb(), env.jobs_table),
+            jobs=jobs,
             control=control,
             work=work,
             pipelines=Pipelines(control, work),
+            reuse=Reuse(Cache(clients.dynamodb(), env.control_table), jobs, work, clock),
             bedrock=Bedrock(clients.bedrock()),
             job_events_queue=Queue(clients.sqs(), env.job_events_queue),
             role_arn=env.bedrock_role_arn,
@@ -109,12 +114,12 @@ class Submitter:
             return self._nobody(row, lease.owner, f"stopped: {row['stop']}")
         limits = catalog.limits(row["model"])
         chosen = submit.select(self.work.get_plan(row["job_id"]), self.control.cancels())
+        if chosen.records >= limits.min_records:
+            if row.get("reuse", {}).get("cancelled") != chosen.cancelled:
+                row = self.reuse.choose(row, chosen, lease)
+            chosen = chosen.sparing_those(self.reuse.decisions(row))
         if chosen.records < limits.min_records:
-            why = (
-                f"{chosen.cancelled} of its records were cancelled; {chosen.records} are left and a batch "
-                f"needs {limits.min_records}"
-            )
-            return self._nobody(row, lease.owner, why)
+            return self._nobody(row, lease.owner, chosen.too_few(limits.min_records))
         if "input" not in row or row["input"]["left_out"] < chosen.cancelled:
             row = self._write_input(row, chosen, lease, until, limits.max_file_bytes)
         elif row["status"] != JobStatus.READY:
@@ -161,8 +166,8 @@ class Submitter:
     def _nobody(self, row: Row, owner: str, why: str) -> Row:
         """Give the job to nobody and its slot back, at once.
 
-        Close then settles what is cancelled and registers the rest again at the same attempt, so that
-        pack plans it as each pipeline's `too_few` and budget say.
+        Close then settles what is cancelled or known and registers the rest again at the same attempt, so
+        that pack plans it as each pipeline's `too_few` and budget say.
         """
         moved = self.jobs.moved(
             row,
@@ -171,7 +176,7 @@ class Submitter:
             at=timestamp(self.clock()),
             note=why,
             clear=("retry_at", "building"),
-            attributes={"engine": Engine.NOBODY, "message": why},
+            attributes={"engine": Engine.NOBODY, "instead_of": row["engine"], "message": why},
         )
         freed = self.control.slot_freed(row["base_model"], row["job_id"])
         try:

@@ -41,16 +41,17 @@ MAX_TAGS: Final = 40  # AWS takes 50 for one resource; some are ours
 MODEL: Final = r"^[A-Za-z0-9][A-Za-z0-9.:/_-]*$"
 IN_FORCE: Final = "in force"  # the context in which a version is read that was accepted before
 
-_DURATION: Final = re.compile(r"(\d+)\s*(s|m|h)")
-_SECONDS: Final = {"s": 1, "m": 60, "h": 3600}
+_DURATION: Final = re.compile(r"(\d+)\s*(s|m|h|d)")
+_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+YES_OR_NO: Final = frozenset({"cache"})  # keys that may be `true` or `false`
 
 
 def _seconds(value: object) -> object:
-    """Read `90s`, `2m` or `1h`; a bare number counts seconds."""
+    """Read `90s`, `2m`, `1h` or `7d`; a bare number counts seconds."""
     if isinstance(value, str):
         found = _DURATION.fullmatch(value.strip())
         if not found:
-            message = "write a duration like 30s, 2m or 1h"
+            message = "write a duration like 30s, 2m, 1h or 7d"
             raise ValueError(message)
         return int(found[1]) * _SECONDS[found[2]]
     return value
@@ -65,14 +66,14 @@ def _listed(value: object, what: str) -> object:
 
 
 class Part(Frozen):
-    """A part of the file. None of its keys is a yes or no, and `true` is not taken for a 1."""
+    """A part of the file. Where a key is no yes or no, `true` is not taken for a 1."""
 
     @field_validator("*", mode="before")
     @classmethod
-    def _is_not_a_truth_value(cls, value: object) -> object:
-        if isinstance(value, bool):
+    def _is_not_a_truth_value(cls, value: object, info: ValidationInfo) -> object:
+        if isinstance(value, bool) and info.field_name not in YES_OR_NO:
             message = f"{str(value).lower()} means nothing here"
-            raise ValueError(message)  # noqa: TRY004 - pydantic reports ValueError with its place
+            raise ValueError(message)
         return value
 
 
@@ -164,6 +165,22 @@ class Budget(Part):
     per_day_usd: Decimal = Field(gt=0)
 
 
+class Cache(Part):
+    """For how many seconds the answer to a request is used again for the same request."""
+
+    ttl: Annotated[int, BeforeValidator(_seconds)] = Field(default=30 * 86400, ge=60, le=365 * 86400)
+
+
+def _cached(value: object) -> object:
+    """Read `true` as a cache with its defaults and `false` as none."""
+    if isinstance(value, bool):
+        return {} if value else None
+    if value is None or isinstance(value, Mapping | Cache):
+        return value
+    message = "write true, false or {ttl: 30d}"
+    raise ValueError(message)
+
+
 class Misfit(ValueError):
     """Two keys that do not fit each other; the one at `path` is to be corrected."""
 
@@ -236,6 +253,7 @@ class Pipeline(Part):
     deadline: Annotated[int, BeforeValidator(_seconds)] | None = Field(default=None, ge=60, le=7 * 86400)
     timeout_hours: int | None = Field(default=None, ge=24, le=168)
     attempts: int = Field(default=3, ge=1, le=MAX_ATTEMPTS)
+    cache: Annotated[Cache | None, BeforeValidator(_cached)] = None
     budget: Budget | None = None
     review: Review | None = None
     tags: dict[str, str] = Field(default={}, max_length=MAX_TAGS)

@@ -13,6 +13,7 @@ from batchline.pipelines.keys import (
     KEYS,
     WORD,
     Budget,
+    Cache,
     Chunk,
     Confidence,
     Inference,
@@ -176,6 +177,7 @@ def _keys(path: _Path) -> list[str]:
         ("combine",): Reduce,
         ("inference",): Inference,
         ("budget",): Budget,
+        ("cache",): Cache,
         ("review",): Review,
     }
     fields = parts[path].model_fields
