@@ -223,7 +223,7 @@ def collect_job(folder: Path, records: int) -> None:
         "close_cursor": 0,
         "retry_cursor": 0,
     }
-    reader = OutputReader(nowhere, bucket, nowhere, 90)
+    reader = OutputReader(nowhere, bucket, nowhere, nowhere, lambda: NOW, 90)
     began = time.process_time()
     for number in range(row["parts"]):
         reader.read(row, number, Expected(bucket.plan("job")), lambda: None)

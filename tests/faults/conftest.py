@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import stamina
 from batchline import catalog, chunk, pipelines
-from batchline.aws import close, invoke, objects, pack, results
+from batchline.aws import close, invoke, objects, pack, results, reuse
 from batchline.catalog import Limits
 from botocore.client import BaseClient
 
@@ -24,7 +24,7 @@ from tests.quick.queues import Queue
 type Make = Callable[[], World]
 
 FEW = 4
-THREADED = (close, invoke, objects, pack, results)
+THREADED = (close, invoke, objects, pack, results, reuse)
 
 
 def small_limits(monkeypatch: pytest.MonkeyPatch, *, min_records: int = FEW) -> None:

@@ -86,8 +86,7 @@ def test_a_second_upload_of_the_same_rows_costs_nothing(world: World) -> None:
         == "Nothing was sent: 12 records were answered before, 0 are cancelled, 0 wait for a job."
     )
     assert (row["cached"], row["cache_saved_usd"]) == (12, 12 * ANSWER_USD)
-    budget = {one["pk"]: one["committed"] for one in world.control("budget#")}
-    assert budget == {"budget#rows#2026-11-22": 12 * ANSWER_USD}
+    assert {one["committed"] for one in world.control("budget#")} == {12 * ANSWER_USD}
     (entry,) = world.costs(f"document#{second['document_id']}")
     assert (entry["cached"], entry["cache_saved_usd"]) == (12, 12 * ANSWER_USD)
     audit.check_end(world)

@@ -310,6 +310,6 @@ def test_a_late_reading_of_the_first_attempt_does_not_undo_the_second(world: Wor
     world.run()
     row = next(one for one in world.jobs() if one["job_id"] == job_id)
     before = world.results(world.document()["document_id"])
-    stale.output.read(row, 0, stale._expected(job_id), lambda: None)
+    stale.output.read(row, 0, stale._expected(row), lambda: None)
     assert world.results(world.document()["document_id"]) == before
     audit.check_end(world)

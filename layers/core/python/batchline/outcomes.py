@@ -183,9 +183,8 @@ class Tally:
     """What one job did for one document, or for one pipeline.
 
     `retried` records will be asked again: `unsettled` is what was charged for them all the same, a part of
-    `usage`. `further` is how many of all the records had been asked before.
-    `cached` of those that succeeded have the answer to another request for the same, and `spared` is what
-    their own would have used.
+    `usage`. `further` is how many of all the records had been asked before. `cached` of those that succeeded
+    have the answer to another request for the same, and `spared` is what their own would have used.
     """
 
     succeeded: int = 0
