@@ -13,6 +13,7 @@ from typing import Any, Final
 import orjson
 
 from local.bedrock import inference, records
+from local.bedrock.bill import BATCH, Bill
 from local.bedrock.catalog import Model
 from local.bedrock.errors import ApiError
 from local.bedrock.faults import Faults, error_member
@@ -40,8 +41,10 @@ class BatchRun:
         storage: Storage,
         faults: Faults,
         pool: Executor | None,
+        bill: Bill,
     ) -> None:
         self._job = job
+        self._bill = bill
         self._model = model
         self._writer = writer
         self._storage = storage
@@ -150,6 +153,7 @@ class BatchRun:
             self._succeeded += 1
             self._input_tokens += outcome.input_tokens
             self._output_tokens += outcome.output_tokens
+            self._bill.add(self._model.model_id, BATCH, outcome.input_tokens, outcome.output_tokens)
 
     def _emit(self, line: bytes) -> None:
         self._window.append(line)

@@ -1,7 +1,7 @@
 """The emulator's own endpoints below /_emulator: what AWS has no call for.
 
 GET health · GET/PUT faults · GET/PUT limits · PUT guardrails/{id} · GET clock ·
-POST clock/advance · POST reset
+POST clock/advance · GET bill · POST reset
 """
 
 from typing import Any
@@ -79,6 +79,10 @@ async def _advance(request: Request) -> JSONResponse:
     return await _get_clock(request)
 
 
+async def _bill(request: Request) -> JSONResponse:
+    return JSONResponse({"charged": _emulator(request).bill.rows()})
+
+
 async def _reset(request: Request) -> JSONResponse:
     _emulator(request).reset()
     return JSONResponse({"status": "ok"})
@@ -100,6 +104,7 @@ ROUTES = [
     Route("/limits", _put_limits, methods=["PUT"]),
     Route("/clock", _get_clock, methods=["GET"]),
     Route("/clock/advance", _advance, methods=["POST"]),
+    Route("/bill", _bill, methods=["GET"]),
     Route("/guardrails/{guardrail_id}", _put_guardrail, methods=["PUT"]),
     Route("/reset", _reset, methods=["POST"]),
 ]

@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 
 from local.bedrock import scenario
+from local.bedrock.bill import Bill
 from local.bedrock.clock import Clock
 from local.bedrock.control_plane import ControlPlane
 from local.bedrock.events import Publisher
@@ -31,6 +32,7 @@ class Emulator:
         self.faults = FaultBoard(self.beginning.faults)
         self.guardrails = Guardrails(self.beginning.guardrails)
         self.meter = Meter(self.clock.now)
+        self.bill = Bill()
         self._pool: ThreadPoolExecutor | None = None
         writer = self._writer()
         publisher = None
@@ -44,11 +46,12 @@ class Emulator:
             faults=self.faults,
             writer=writer,
             pool=self._pool,
+            bill=self.bill,
             limits=self.beginning.limits,
             step_seconds=settings.step_seconds,
         )
         self.control_plane = ControlPlane(self.store, self.runner, self.clock, self.meter)
-        self.runtime = Runtime(writer, self.guardrails, self.meter, self.runner)
+        self.runtime = Runtime(writer, self.guardrails, self.meter, self.bill, self.runner)
 
     def _writer(self) -> Writer:
         """Return the default writer, or a real model if an endpoint is set."""
@@ -64,9 +67,10 @@ class Emulator:
         )
 
     def reset(self) -> None:
-        """Forget every job and return to the faults, limits and guardrails of the start."""
+        """Forget jobs and the bill, and return to the faults, limits and guardrails of the start."""
         self.store.clear()
         self.meter.clear()
+        self.bill.clear()
         self.faults.replace(self.beginning.faults)
         self.guardrails.replace(self.beginning.guardrails)
         self.runner.limits = self.beginning.limits

@@ -10,6 +10,7 @@ from typing import Final
 
 from local.bedrock import catalog, records
 from local.bedrock.batch_run import BatchRun
+from local.bedrock.bill import Bill
 from local.bedrock.clock import Clock
 from local.bedrock.events import Publisher
 from local.bedrock.faults import FaultBoard, Faults
@@ -47,6 +48,7 @@ class Runner:
         faults: FaultBoard,
         writer: Writer,
         pool: Executor | None,
+        bill: Bill,
         limits: Limits,
         step_seconds: float,
     ) -> None:
@@ -57,6 +59,7 @@ class Runner:
         self._faults = faults
         self._writer = writer
         self._pool = pool
+        self._bill = bill
         self.limits = limits
         self.step_seconds = step_seconds
 
@@ -139,6 +142,7 @@ class Runner:
             storage=self._storage,
             faults=self._faults.plan.for_job(job.name),
             pool=self._pool,
+            bill=self._bill,
         )
         try:
             end, message = await self._process(job_id, run)

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import orjson
 
 from local.bedrock import catalog, converse, guardrails, inference
+from local.bedrock.bill import ON_DEMAND, Bill
 from local.bedrock.catalog import Model
 from local.bedrock.errors import invalid
 from local.bedrock.generation import Writer
@@ -38,10 +39,13 @@ class _Guarded:
 class Runtime:
     """Handlers by operation name. They compute, so the server runs them in a thread."""
 
-    def __init__(self, writer: Writer, guardrails: Guardrails, meter: Meter, limits: _HasLimits) -> None:
+    def __init__(
+        self, writer: Writer, guardrails: Guardrails, meter: Meter, bill: Bill, limits: _HasLimits
+    ) -> None:
         self._writer = writer
         self._guardrails = guardrails
         self._meter = meter
+        self._bill = bill
         self._limits = limits
         self.handlers: Mapping[str, Callable[[Call], Reply]] = {
             "ApplyGuardrail": self.apply_guardrail,
@@ -83,6 +87,7 @@ class Runtime:
         if isinstance(request, EmbeddingRequest):
             input_tokens, output_tokens = inference.input_tokens(model, request), 0
             self._take(call, model, None)
+            self._bill.add(model.model_id, ON_DEMAND, input_tokens, output_tokens)
             output = inference.write_embedding(model, request, input_tokens)
         else:
             guarded = self._answer(call, model, request, guardrail)
@@ -133,6 +138,7 @@ class Runtime:
         settle = self._take(call, model, prompt)
         answer = inference.answer(model, prompt, self._writer)
         settle(answer)
+        self._bill.add(model.model_id, ON_DEMAND, answer.input_tokens, answer.output_tokens)
         on_output = guardrail.matches(answer.text) if guardrail else []
         if guardrail and on_output:
             used = (answer.input_tokens, answer.output_tokens)

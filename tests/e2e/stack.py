@@ -115,6 +115,12 @@ class Stack:
         assert done.returncode == 0, done.stderr.decode()
         return json.loads(done.stdout)
 
+    def bill(self) -> list[dict[str, Any]]:
+        """Read what the emulator has charged, as it has counted it itself."""
+        with urllib.request.urlopen(os.environ["AWS_ENDPOINT_URL_BEDROCK"] + "/_emulator/bill") as reply:
+            charged: list[dict[str, Any]] = json.load(reply)["charged"]
+        return charged
+
     @contextlib.contextmanager
     def faults(self, **plan: Any) -> Iterator[None]:
         """Have the emulator break things meanwhile."""

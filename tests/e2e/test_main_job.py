@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from batchline import catalog
 
 from tests.e2e.stack import Stack, total
 from tests.waiting import eventually
@@ -104,6 +105,32 @@ def test_the_ledger_adds_up(stack: Stack, processed: dict[str, dict[str, Any]]) 
     for row in processed.values():
         mine = [one for one in of_documents if one["scope"] == f"document#{row['document_id']}"]
         assert total(mine, "cost_usd") == row["cost_usd"]
+
+
+def test_the_ledger_is_the_manifests_and_what_bedrock_has_counted_itself(
+    stack: Stack, processed: dict[str, Any]
+) -> None:
+    """Three counts that know nothing of each other, by model and engine, to the token."""
+    stack.closed_jobs()
+    ledger: dict[tuple[str, str], list[int]] = {}
+    manifests: dict[tuple[str, str], list[int]] = {}
+    for row in stack.rows("Costs"):
+        model = (catalog.base_id(row["model"]), row["engine"])
+        if row["scope"].startswith("document#"):
+            _add(ledger.setdefault(model, [0, 0]), row["input_tokens"], row["output_tokens"])
+        elif row["scope"].startswith("job#"):
+            read, written = row["manifest_input_tokens"], row["manifest_output_tokens"]
+            _add(manifests.setdefault(model, [0, 0]), read, written)
+    bill = {
+        (row["model"], row["engine"]): [row["input_tokens"], row["output_tokens"]] for row in stack.bill()
+    }
+    assert {engine for _, engine in bill} == {"batch", "on_demand"}
+    assert ledger == manifests == bill
+
+
+def _add(sums: list[int], *numbers: int) -> None:
+    for at, number in enumerate(numbers):
+        sums[at] += int(number)
 
 
 def test_bedrock_ran_one_batch_job_for_each_of_ours(stack: Stack, processed: dict[str, Any]) -> None:

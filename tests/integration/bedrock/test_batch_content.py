@@ -145,3 +145,48 @@ def test_jobs_run_side_by_side(bench: Bench) -> None:
         json.dumps(sorted(line["recordId"] for line in bench.output(arn, "a.jsonl.out"))) == first
         for arn in arns
     )
+
+
+def test_the_bill_counts_by_itself(bench: Bench) -> None:
+    bench.control("POST", "reset")
+    bench.control("PUT", "faults", {"missing_lines": 0.1, "duplicate_lines": 0.1, "record_errors": 0.1})
+    bench.put_records("jobs/a.jsonl", [converse_record(n) for n in range(200)])
+    arn = bench.create()
+    bench.finish(arn)
+    manifest = bench.manifest(arn)
+    assert 0 < manifest["errorRecordCount"] < 200
+    [batch] = bench.control("GET", "bill")["charged"]
+    assert batch == {
+        "model": "amazon.nova-lite-v1:0",
+        "engine": "batch",
+        "requests": manifest["successRecordCount"],
+        "input_tokens": manifest["inputTokenCount"],
+        "output_tokens": manifest["outputTokenCount"],
+    }
+    body = converse_record(1)["modelInput"]
+    usages = [bench.runtime.converse(modelId=HAIKU, **body)["usage"] for _ in range(2)]
+    titan = "amazon.titan-embed-text-v2:0"
+    reply = bench.runtime.invoke_model(modelId=titan, body=json.dumps({"inputText": "Two words"}))
+    vector = json.load(reply["body"])
+    bench.runtime.count_tokens(
+        modelId=HAIKU.removeprefix("us."), input={"converse": {"messages": body["messages"]}}
+    )
+    assert bench.control("GET", "bill")["charged"] == [
+        batch,
+        {
+            "model": titan,
+            "engine": "on_demand",
+            "requests": 1,
+            "input_tokens": vector["inputTextTokenCount"],
+            "output_tokens": 0,
+        },
+        {
+            "model": HAIKU.removeprefix("us."),
+            "engine": "on_demand",
+            "requests": 2,
+            "input_tokens": 2 * usages[0]["inputTokens"],
+            "output_tokens": sum(one["outputTokens"] for one in usages),
+        },
+    ]
+    bench.control("POST", "reset")
+    assert bench.control("GET", "bill") == {"charged": []}
