@@ -92,7 +92,7 @@ def test_the_samples_are_valid(path: Path) -> None:
         ("zzz: 1", 3, "unknown key zzz; known are model, prompt, system"),
         ("output: {shema: {}}", 3, "unknown key output.shema; did you mean schema?"),
         ("output: {}", 3, "output.schema is missing"),
-        ("budget: {}", 3, "budget.per_day_usd is missing"),
+        ("budget: {}", 3, "budget: it limits nothing; write per_day_usd, per_document_usd or both"),
         ("attempts: many", 3, "attempts: input should be a valid integer"),
         ("attempts: true", 3, "attempts: true means nothing here"),
         ("attempts: 0", 3, "attempts: input should be greater than or equal to 1"),

@@ -220,7 +220,7 @@ def test_near_the_limit_tokens_are_counted_and_not_estimated() -> None:
     assert records.record(spec, 0, {"text": text * (count - 100)}).input_tokens <= room
 
 
-def test_of_many_records_a_few_are_weighed_and_stand_for_all() -> None:
+def test_many_records_are_weighed_as_one_text() -> None:
     """Every other record is ten times as long and twice as dense, and the estimate shows it."""
     form = records.Form.of(pipeline(prompt="{{ text }}"))
     pair = [form.record(0, {"text": "x" * 40}), form.record(1, {"text": "。" * 400})]

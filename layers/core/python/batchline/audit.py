@@ -99,6 +99,9 @@ def document(
             f"{settled[0]} records succeeded and {settled[1]} failed, but of its results "
             f"{found[0]} did and {found[1]} failed",
         )
+    committed = Decimal(row.get("committed_usd", row["cost_usd"]))
+    if status.terminal and committed != row["cost_usd"]:
+        yield Violation(subject, f"cost {row['cost_usd']} USD, but {committed} are committed")
     yield from _booked(subject, row, [one for one in ledger if one["entry"] in row.get("applied", ())])
 
 

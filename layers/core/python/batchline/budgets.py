@@ -59,6 +59,17 @@ def dearest(usage: Usage, pipeline: Pipeline, model: str) -> Decimal:
     return max(bound(usage, model, engine, tier) for engine, tier in _ways(pipeline, model))
 
 
+def per_document(pipeline: Pipeline | None) -> Decimal | None:
+    """Say what one document of a pipeline may cost, in USD. None: there is no limit."""
+    return pipeline.budget.per_document_usd if pipeline and pipeline.budget else None
+
+
+def covers(pipeline: Pipeline, most: Decimal) -> bool:
+    """Tell whether a document's budget covers the most that its records may cost."""
+    limit = per_document(pipeline)
+    return limit is None or (most <= limit and is_priced(pipeline.model))
+
+
 def _ways(pipeline: Pipeline, model: str) -> Iterator[tuple[Engine, Tier]]:
     batch = catalog.model(model).batch
     if batch:

@@ -192,6 +192,9 @@ class Shard(Frozen):
     `failures` how many jobs with them have failed as a whole. It is not packed before `not_before`. Where
     its pipeline has a cache, `cache` says for how many seconds an answer is used again, and `distinct` how
     many requests will be sent, if that is known to be fewer than there are records.
+
+    `most_usd` is what each of the ranges has committed of its document's budget. The records of a `guarded`
+    shard are of one document; they wait until all of it is read and its budget covers it.
     """
 
     shard_id: str
@@ -215,6 +218,8 @@ class Shard(Frozen):
     cache: int | None = None
     distinct: int | None = None
     ranges: tuple[str, ...]
+    most_usd: tuple[Decimal, ...] = ()
+    guarded: bool = False
     held: str | None = None
 
     @property

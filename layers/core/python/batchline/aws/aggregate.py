@@ -8,13 +8,15 @@ from decimal import Decimal
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from batchline import aggregate, ids, pipelines, prices, reduce, settings
+from batchline import aggregate, budgets, ids, pipelines, prices, reduce, settings
 from batchline.aggregate import Ending, Settled, Tally
 from batchline.aws import answers, clients, dynamo
 from batchline.aws.control import Control
+from batchline.aws.document_budgets import DocumentBudgets, Unaffordable
 from batchline.aws.documents import Documents, settled
 from batchline.aws.dynamo import Row
 from batchline.aws.objects import Work
+from batchline.aws.pipelines import Pipelines
 from batchline.aws.queues import Queue
 from batchline.aws.results import Results
 from batchline.aws.shards import Contents, Shards
@@ -53,6 +55,7 @@ class Aggregator:
     results: Results
     work: Work
     shards: Shards
+    budgets: DocumentBudgets
     wake_queue: Queue
     events: "EventBridgeClient"
     clock: Callable[[], datetime]
@@ -60,11 +63,13 @@ class Aggregator:
     @classmethod
     def connect(cls, env: settings.Aggregate, clock: Callable[[], datetime]) -> Self:
         work = Work(clients.s3(), env.work_bucket)
+        control = Control(clients.dynamodb(), env.control_table)
         return cls(
             documents=Documents(clients.dynamodb(), env.documents_table),
             results=Results(clients.dynamodb(), env.results_table),
             work=work,
-            shards=Shards(Control(clients.dynamodb(), env.control_table), work),
+            shards=Shards(control, work),
+            budgets=DocumentBudgets(control, Pipelines(control, work)),
             wake_queue=Queue(clients.sqs(), env.wake_queue),
             events=clients.events(),
             clock=clock,
@@ -98,6 +103,8 @@ class Aggregator:
         try:
             if not tally.codes[Code.CANCELLED] and self._reduce(row, pipeline, of_stage, tally):
                 return None
+        except Unaffordable as lacking:
+            return self._rest(row, lacking)
         except Refused as refusal:
             failure = Failure(refusal.code, refusal.message)
             return self._end(row, Ending(DocumentStatus.FAILED, failure), pipeline, of_all, of_stage, tally)
@@ -126,7 +133,8 @@ class Aggregator:
     ) -> bool:
         """Register the records of a document's next stage. False: there is none.
 
-        Raises Refused when the answers cannot be made fewer.
+        Raises Refused when the answers cannot be made fewer, Unaffordable when the document's budget does not
+        cover the next stage.
         """
         reducing = pipeline.reducing
         if reducing is None:
@@ -154,10 +162,13 @@ class Aggregator:
                 f"The answers make {len(shards)} shards of requests for the reduce prompt; {STAGE_SHARDS} "
                 "are registered at once. Split the file into smaller ones.",
             )
+        most = sum((usd for one in shards for usd in one.most_usd), Decimal(0))
+        if lack := self.budgets.lack(row, most, reducing.model):
+            raise Unaffordable(reducing.model, most, lack)
         estimate = sum((_estimate(one) for one in shards), Decimal(0))
         count = sum(one.records for one in shards)
         begun = self.documents.reduce(
-            row["document_id"], stage=row["stage"], records=count, estimate_usd=estimate
+            row["document_id"], stage=row["stage"], records=count, estimate_usd=estimate, most_usd=most
         )
         try:
             self.shards.register_all(shards, begun)
@@ -165,6 +176,16 @@ class Aggregator:
             return True  # another run was faster, and what it registered is the same
         self.wake_queue.ring({"hop": 0})
         return True
+
+    def _rest(self, row: Row, lacking: Unaffordable) -> Row | None:
+        """Hold a document whose next stage is not covered; it is told again whenever somebody looks."""
+        today = timestamp(self.clock())[:10]
+        message = budgets.said(lacking.lack, model=lacking.model, document_id=row["document_id"], day=today)
+        failure = Failure(Code.BUDGET_EXCEEDED, f"All its parts are answered. {message}")
+        resting = self.documents.rest(
+            row["document_id"], row["pipeline"], failure, needs_usd=lacking.most_usd
+        ).row
+        return resting if resting and resting["status"] == DocumentStatus.HELD else None
 
     def _shard(
         self, row: Row, pipeline: Pipeline, reducing: Pipeline, number: int, part: Sequence[Record]
@@ -174,13 +195,15 @@ class Aggregator:
         if pipeline.deadline is not None:
             received = datetime.fromisoformat(row["received_at"])
             deadline = timestamp(received + timedelta(seconds=pipeline.deadline))
+        usage = Usage(input_tokens(part), len(part) * reducing.inference.max_tokens)
         return self.shards.write(
             ids.document_shard_id(document_id, number, stage),
             Contents(
                 ranges=[Range(document_id, stage, part[0].index, len(part), 1)],
                 lines=[one.line(str(RecordId(document_id, stage, one.index, 1))) for one in part],
-                input_tokens=input_tokens(part),
-                output_tokens=len(part) * reducing.inference.max_tokens,
+                input_tokens=usage.input_tokens,
+                output_tokens=usage.output_tokens,
+                most_usd=[budgets.dearest(usage, pipeline, reducing.model)],
             ),
             name=row["pipeline"],
             pipeline=pipeline,

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from batchline import collect
 from batchline.aws import booking, dynamo, objects
+from batchline.aws.afford import Affording, Allowed
 from batchline.aws.booking import charge
 from batchline.aws.control import PAUSED_AFTER, Control
 from batchline.aws.costs import Costs
@@ -32,7 +33,7 @@ from batchline.aws.retries import Retries
 from batchline.budgets import STACK
 from batchline.cancel import Cancels
 from batchline.collect import CANCELLED, NOT_SENT, Ending
-from batchline.errors import LostRace
+from batchline.errors import Code, LostRace
 from batchline.models import Engine, Failure, JobStatus, Stop, Usage, timestamp
 from batchline.outcomes import Expected, Outcome, Outcomes, Stretch, Tally
 
@@ -65,6 +66,7 @@ class Closer:
     pipelines: Pipelines
     output: OutputReader
     retries: Retries
+    affording: Affording
     documents_queue: Queue
     clock: Callable[[], datetime]
 
@@ -115,13 +117,18 @@ class Closer:
             self.results.put(lease.keeping(decided))
             for number, positions in outcomes.rewritten().items():
                 self.output.rewrite(row, number, expected, positions, lease.keep)
-            if not self.retries.register(row, outcomes, lease, until):
-                return None
         else:
             # Rows and retries are written; only the decisions are needed again.
             for _ in decided:
                 pass
-        if not self._account(row, outcomes, lease, until):
+        committed = self.affording.committed(row["job_id"])
+        allowed = self.affording.allow(row, outcomes, committed, lease)
+        self.results.put(lease.keeping(self._too_dear(row, outcomes, allowed)))
+        if row["close_cursor"] == 0 and not self.retries.register(
+            row, outcomes, lease, until, allowed.granted
+        ):
+            return None
+        if not self._account(row, outcomes, lease, until, committed, allowed):
             return None
         return self._finish(row, outcomes, lease)
 
@@ -141,6 +148,18 @@ class Closer:
                     if outcomes.outcome[position] >= Outcome.RETRY:
                         outcomes.decide(position, Outcome.FAILED, CANCELLED.code)
                         yield self._row(row, outcomes, position, CANCELLED)
+
+    def _too_dear(self, row: Row, outcomes: Outcomes, allowed: Allowed) -> Iterator[Row]:
+        """End the records that their documents' budgets do not let ask again; yield their rows."""
+        for one in outcomes.expected.stretches() if allowed.refused else ():
+            if (why := allowed.refused.get(one.document_id)) is None:
+                continue
+            for position in range(one.start, one.stop):
+                if outcomes.outcome[position] >= Outcome.RETRY:
+                    last = outcomes.code(position)
+                    message = f"{why}. Its last attempt ended as {last}." if last else f"{why}."
+                    outcomes.decide(position, Outcome.FAILED, Code.BUDGET_EXCEEDED)
+                    yield self._row(row, outcomes, position, Failure(Code.BUDGET_EXCEEDED, message))
 
     def _missing(
         self, row: Row, outcomes: Outcomes, one: Stretch, ending: Ending, *, cancelled: bool
@@ -170,7 +189,15 @@ class Closer:
         stored = self.work.get_json(row["cancels_key"])
         return Cancels(frozenset(stored["documents"]), stored["pipelines"])
 
-    def _account(self, row: Row, outcomes: Outcomes, lease: JobLease, until: datetime) -> bool:
+    def _account(
+        self,
+        row: Row,
+        outcomes: Outcomes,
+        lease: JobLease,
+        until: datetime,
+        committed: Mapping[str, Decimal],
+        allowed: Allowed,
+    ) -> bool:
         """Book and count each document once, and ring aggregate for those that are settled now.
 
         Tells whether all are; False when the time was up.
@@ -179,14 +206,17 @@ class Closer:
 
         def account(document: tuple[str, int, Tally, str]) -> str | None:
             document_id, _, tally, _ = document
+            spent = charge(row, tally.usage)
+            changed = spent.cost_usd - committed.get(document_id, Decimal(0))
             written = self.documents.account(
                 document_id,
                 row["job_id"],
                 succeeded=tally.succeeded,
                 failed=tally.failed,
                 usage=tally.usage,
-                charge=charge(row, tally.usage),
+                charge=spent,
                 reused=booking.reused(row, tally),
+                committed=Decimal(0) if document_id in allowed.granted else changed,
             )
             return document_id if settled(written.row) else None
 

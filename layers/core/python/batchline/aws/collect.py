@@ -15,6 +15,7 @@ from typing import Final, Self
 
 from batchline import settings
 from batchline.aws import clients, objects, output
+from batchline.aws.afford import Affording
 from batchline.aws.bedrock import Bedrock
 from batchline.aws.cache import Cache
 from batchline.aws.close import Closed, Closer
@@ -73,6 +74,15 @@ class Collector:
         results = Results(clients.dynamodb(), env.results_table)
         work = Work(clients.s3(), env.work_bucket)
         pipelines = Pipelines(control, work)
+        documents = Documents(clients.dynamodb(), env.documents_table)
+        retries = Retries(
+            jobs=jobs,
+            work=work,
+            shards=Shards(control, work),
+            pipelines=pipelines,
+            wake_queue=Queue(clients.sqs(), env.wake_queue),
+            clock=clock,
+        )
         cache = Cache(clients.dynamodb(), env.control_table)
         reader = OutputReader(results, work, pipelines, cache, clock, env.retention_days)
         return cls(
@@ -84,21 +94,15 @@ class Collector:
             reuse=Reuse(cache, jobs, work, clock),
             closer=Closer(
                 jobs=jobs,
-                documents=Documents(clients.dynamodb(), env.documents_table),
+                documents=documents,
                 results=results,
                 costs=Costs(clients.dynamodb(), env.costs_table),
                 control=control,
                 work=work,
                 pipelines=pipelines,
                 output=reader,
-                retries=Retries(
-                    jobs=jobs,
-                    work=work,
-                    shards=Shards(control, work),
-                    pipelines=pipelines,
-                    wake_queue=Queue(clients.sqs(), env.wake_queue),
-                    clock=clock,
-                ),
+                retries=retries,
+                affording=Affording(documents, jobs, control, work, pipelines, retries),
                 documents_queue=Queue(clients.sqs(), env.documents_queue),
                 clock=clock,
             ),

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from batchline.approvals import Approvals
 from batchline.aws import dynamo
 from batchline.aws.budgets import Budgets
 from batchline.aws.dynamo import Row, Written
@@ -21,9 +22,10 @@ SEQUENCER_LENGTH = 64
 # So many jobs of a lane without a success, one after the other, and no more are opened.
 PAUSED_AFTER: Final = 2
 CANCELS: Final = "cancels"
+APPROVALS: Final = "approvals"
 BOOKMARKS: Final = "bookmarks"
 # By then every record that was on its way has been settled.
-CANCELS_KEPT: Final = timedelta(days=30)
+MARKS_KEPT: Final = timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,16 @@ class Control:
             values={"job": job_id, "epoch": epoch, "until": int(now) + PACK_LEASE_SECONDS},
         )
 
+    def hold_lease(self, epoch: int, now: float) -> Row:
+        """Keep the lease under our epoch; joins a transaction that only the packer may do."""
+        return dynamo.update(
+            self.table,
+            {"pk": PACK, "sk": ONLY},
+            "SET #until = :until",
+            when="#epoch = :epoch AND attribute_not_exists(#open_job)",
+            values={"epoch": epoch, "until": int(now) + PACK_LEASE_SECONDS},
+        )
+
     def job_announced(self, job_id: str) -> None:
         """Forget the opening of a job whose shards are claimed."""
         request = dynamo.update(
@@ -159,12 +171,17 @@ class Control:
 
     def pend(self, shard: Shard) -> Row:
         """Put a shard among the pending ones; joins the transaction "register shard"."""
-        row = shard.model_dump(exclude={"ranges"}) | {
+        row = shard.model_dump() | {
             "pk": _pending(shard.lane, shard.pipeline),
             "sk": _order(shard),
             "ranges": list(shard.ranges),
+            "most_usd": list(shard.most_usd),
         }
         return dynamo.put(self.table, row, when="attribute_not_exists(#pk)")
+
+    def unpend(self, shard: Shard) -> Row:
+        """Take a shard out of the pending ones; joins a transaction that puts others in its place."""
+        return dynamo.delete(self.table, _pending_key(shard), when="attribute_exists(#pk)")
 
     def pending(self, lane: str, pipeline: str) -> Iterator[Shard]:
         """Yield the pending shards of a lane that are one pipeline's, oldest first."""
@@ -245,21 +262,25 @@ class Control:
 
     def cancel_document(self, document_id: str, now: datetime) -> None:
         """Have all records of a document left out that are not answered yet."""
-        self._cancel(f"document#{document_id}", now)
+        self._mark(CANCELS, f"document#{document_id}", now)
 
     def cancel_pipeline(self, pipeline: str, now: datetime) -> None:
         """Have all records of a pipeline left out that were registered until now."""
-        self._cancel(f"pipeline#{pipeline}", now)
+        self._mark(CANCELS, f"pipeline#{pipeline}", now)
 
-    def _cancel(self, scope: str, now: datetime) -> None:
-        row = {"pk": CANCELS, "sk": scope, "at": timestamp(now), "until": timestamp(now + CANCELS_KEPT)}
+    def _mark(self, what: str, scope: str, now: datetime) -> None:
+        row = {"pk": what, "sk": scope, "at": timestamp(now), "until": timestamp(now + MARKS_KEPT)}
         dynamo.write(self.client, dynamo.put(self.table, row))
 
     def cancels(self) -> Cancels:
         """Read what is cancelled."""
-        rows = list(dynamo.query(self.client, self.table, "#pk = :pk", {"pk": CANCELS}))
+        return Cancels(*self._marked(CANCELS))
+
+    def _marked(self, what: str) -> tuple[frozenset[str], dict[str, str]]:
+        """Read documents, and pipelines with the time until which they are meant."""
+        rows = list(dynamo.query(self.client, self.table, "#pk = :pk", {"pk": what}))
         scopes = [(*row["sk"].split("#", 1), row["at"]) for row in rows]
-        return Cancels(
+        return (
             frozenset(name for kind, name, _ in scopes if kind == "document"),
             {name: at for kind, name, at in scopes if kind == "pipeline"},
         )
@@ -268,11 +289,26 @@ class Control:
         """Let a document's records be asked that are registered from now on."""
         dynamo.delete_many(self.client, self.table, [{"pk": CANCELS, "sk": f"document#{document_id}"}])
 
-    def forget_cancels(self, now: datetime) -> None:
-        """Delete what was cancelled so long ago that none of its records is on its way any more."""
-        rows = dynamo.query(self.client, self.table, "#pk = :pk", {"pk": CANCELS})
-        old = [{"pk": row["pk"], "sk": row["sk"]} for row in rows if row["until"] <= timestamp(now)]
-        dynamo.delete_many(self.client, self.table, old)
+    def forget_marks(self, now: datetime) -> None:
+        """Delete what was cancelled or approved so long ago that none of its records is on its way."""
+        for what in (CANCELS, APPROVALS):
+            rows = dynamo.query(self.client, self.table, "#pk = :pk", {"pk": what})
+            old = [{"pk": row["pk"], "sk": row["sk"]} for row in rows if row["until"] <= timestamp(now)]
+            dynamo.delete_many(self.client, self.table, old)
+
+    # what has been approved: rows of the same names
+
+    def approve_document(self, document_id: str, now: datetime) -> None:
+        """Let a document be spent on whatever its pipeline's budgets say."""
+        self._mark(APPROVALS, f"document#{document_id}", now)
+
+    def approve_pipeline(self, pipeline: str, now: datetime) -> None:
+        """Let all documents of a pipeline be spent on that came until now."""
+        self._mark(APPROVALS, f"pipeline#{pipeline}", now)
+
+    def approvals(self) -> Approvals:
+        """Read what is approved."""
+        return Approvals(*self._marked(APPROVALS))
 
     # slots
 

@@ -75,6 +75,8 @@ class Arrival:
             "cost_usd": Decimal(0),
             "saved_usd": Decimal(0),
             "estimate_usd": Decimal(0),
+            # What it has cost, and what its records on their way may still cost at most.
+            "committed_usd": Decimal(0),
         }
 
 
@@ -154,7 +156,9 @@ class Documents:
 
     # chunk
 
-    def queued(self, arrival: Arrival, version: str, *, records: int, estimate_usd: Decimal) -> Row:
+    def queued(
+        self, arrival: Arrival, version: str, *, records: int, estimate_usd: Decimal, most_usd: Decimal
+    ) -> Row:
         """Write a small document with all its records at once; joins the shard's transaction."""
         row = arrival.row(DocumentStatus.QUEUED, version) | {
             "sealed": True,
@@ -162,6 +166,7 @@ class Documents:
             "records": records,
             "open": records,
             "estimate_usd": estimate_usd,
+            "committed_usd": most_usd,
         }
         return self._arrive(row)
 
@@ -204,7 +209,14 @@ class Documents:
         )
 
     def register(
-        self, document_id: str, *, cursor: int, records: int, units: int, estimate_usd: Decimal
+        self,
+        document_id: str,
+        *,
+        cursor: int,
+        records: int,
+        units: int,
+        estimate_usd: Decimal,
+        most_usd: Decimal,
     ) -> Row:
         """Count one more shard of a large document; joins the shard's transaction.
 
@@ -213,7 +225,8 @@ class Documents:
         return dynamo.update(
             self.table,
             {"document_id": document_id},
-            "SET #cursor = :next, #units = :units ADD #records :n, #open :n, #estimate_usd :usd",
+            "SET #cursor = :next, #units = :units ADD #records :n, #open :n, #estimate_usd :usd, "
+            "#committed_usd :most",
             when="#cursor = :cursor AND #status = :chunking",
             values={
                 "next": cursor + 1,
@@ -221,6 +234,7 @@ class Documents:
                 "units": units,
                 "n": records,
                 "usd": estimate_usd,
+                "most": most_usd,
                 "chunking": DocumentStatus.CHUNKING,
             },
         )
@@ -293,20 +307,30 @@ class Documents:
 
     # pack
 
-    def rest(self, document_id: str, pipeline: str, failure: Failure) -> Written:
-        """Hold a document that waits for an answer, for a reason that passes by itself."""
+    def rest(
+        self, document_id: str, pipeline: str, failure: Failure, *, needs_usd: Decimal | None = None
+    ) -> Written:
+        """Hold a document that waits for an answer, for a reason that passes by itself.
+
+        `needs_usd` is what its next step may cost, where none of its records waits.
+        """
+        expression = "SET #status = :held, #error = :error, #problem = :problem"
+        values: Row = {
+            "held": DocumentStatus.HELD,
+            "queued": DocumentStatus.QUEUED,
+            "combining": DocumentStatus.COMBINING,
+            "error": _error(failure),
+            "problem": problem(pipeline, failure.code),
+        }
+        if needs_usd is not None:
+            expression += ", #needs_usd = :needs"
+            values["needs"] = needs_usd
         request = dynamo.update(
             self.table,
             {"document_id": document_id},
-            "SET #status = :held, #error = :error, #problem = :problem",
+            expression,
             when="#status IN (:queued, :combining)",
-            values={
-                "held": DocumentStatus.HELD,
-                "queued": DocumentStatus.QUEUED,
-                "combining": DocumentStatus.COMBINING,
-                "error": _error(failure),
-                "problem": problem(pipeline, failure.code),
-            },
+            values=values,
         )
         return dynamo.write(self.client, request)
 
@@ -337,10 +361,12 @@ class Documents:
         usage: Usage,
         charge: Charge,
         reused: Mapping[str, Any],
+        committed: Decimal,
     ) -> Written:
-        """Add what one job did for a document, once; `reused` is what booking says of the cache.
+        """Add what one job did for a document, once. Not done: it was added before.
 
-        Not done: it was added before.
+        `reused` is what booking says of the cache, `committed` by how much the job changes what the document
+        costs at most, in USD.
         """
         added: Row = {
             "succeeded": succeeded,
@@ -350,6 +376,7 @@ class Documents:
             "cost_usd": charge.cost_usd,
             "saved_usd": charge.saved_usd,
             **reused,
+            "committed_usd": committed,
             "applied": {job_id},
         }
         request = dynamo.update(
@@ -361,17 +388,42 @@ class Documents:
         )
         return dynamo.write(self.client, request)
 
+    def grant(self, document_id: str, job_id: str, usd: Decimal, limit: Decimal | None) -> Written:
+        """Commit to what a job's retries may cost, once. Not done: it was before, or the limit is too low."""
+        values: Row = {"usd": usd, "job": {job_id}, "job_id": job_id}
+        when = "attribute_exists(#document_id) AND NOT contains(#granted, :job_id)"
+        if limit is not None:
+            when += " AND #committed_usd <= :room"
+            values["room"] = limit - usd
+        request = dynamo.update(
+            self.table,
+            {"document_id": document_id},
+            "ADD #committed_usd :usd, #granted :job",
+            when=when,
+            values=values,
+        )
+        return dynamo.write(self.client, request)
+
     # aggregate
 
-    def reduce(self, document_id: str, *, stage: int, records: int, estimate_usd: Decimal) -> Row:
+    def reduce(
+        self, document_id: str, *, stage: int, records: int, estimate_usd: Decimal, most_usd: Decimal
+    ) -> Row:
         """Begin the stage after this one with so many records; joins the transaction of its shards."""
         return dynamo.update(
             self.table,
             {"document_id": document_id},
-            "SET #status = :combining, #stage = :next ADD #records :n, #open :n, #estimate_usd :usd "
-            "REMOVE #error, #problem",
+            "SET #status = :combining, #stage = :next ADD #records :n, #open :n, #estimate_usd :usd, "
+            "#committed_usd :most REMOVE #error, #problem, #needs_usd",
             when=f"#stage = :stage AND {ALL_SETTLED}",
-            values=_settled_values() | {"stage": stage, "next": stage + 1, "n": records, "usd": estimate_usd},
+            values=_settled_values()
+            | {
+                "stage": stage,
+                "next": stage + 1,
+                "n": records,
+                "usd": estimate_usd,
+                "most": most_usd,
+            },
         )
 
     def finish(
@@ -485,13 +537,13 @@ class Documents:
         )
         return dynamo.write(self.client, request)
 
-    def retry(self, row: Row, records: int) -> Row:
+    def retry(self, row: Row, records: int, most_usd: Decimal) -> Row:
         """Open failed records of an ended document again; joins the transaction of their shards."""
         return dynamo.update(
             self.table,
             {"document_id": row["document_id"]},
-            "SET #status = :moving, #generation = :next ADD #open :n, #failed :less "
-            "REMOVE #error, #problem, #finished_at, #codes, #first_failed",
+            "SET #status = :moving, #generation = :next ADD #open :n, #failed :less, "
+            "#committed_usd :most REMOVE #error, #problem, #finished_at, #codes, #first_failed",
             when="#status = :was AND (attribute_not_exists(#generation) OR #generation = :generation)",
             values={
                 "moving": DocumentStatus.COMBINING if row["stage"] else DocumentStatus.QUEUED,
@@ -500,6 +552,7 @@ class Documents:
                 "next": row.get("generation", 0) + 1,
                 "n": records,
                 "less": -records,
+                "most": most_usd,
             },
         )
 

@@ -161,7 +161,9 @@ def write(client: "DynamoDBClient", request: Row) -> Written:
 
 def _as_write(request: Row) -> Row:
     """Wrap the arguments of one write for `transact`."""
-    return {"Update" if "UpdateExpression" in request else "Put": request}
+    if "UpdateExpression" in request:
+        return {"Update": request}
+    return {"Put" if "Item" in request else "Delete": request}
 
 
 @stamina.retry(on=Conflict, attempts=8, timeout=30)

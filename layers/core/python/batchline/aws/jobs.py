@@ -33,8 +33,9 @@ class Opening:
     """A job as pack opens it.
 
     Tokens are estimates, `reserved` is USD by pipeline and the most that the job may cost at the price of
-    its engine and tier; `price_basis` says what that price rests on, `on_demand_usd` is the most that the
-    same records may cost one by one. `deadline_at` and `timeout_hours` are as of a shard.
+    its engine and tier, and `approved` how much of it no limit of a day stops; `price_basis` says what that
+    price rests on, `on_demand_usd` is the most that the same records may cost one by one. `deadline_at` and
+    `timeout_hours` are as of a shard.
     """
 
     job_id: str
@@ -49,6 +50,7 @@ class Opening:
     input_tokens: int
     output_tokens: int
     reserved: Mapping[str, Decimal]
+    approved: Mapping[str, Decimal]
     price_basis: str
     on_demand_usd: Decimal
     created_at: str
@@ -118,6 +120,7 @@ class Jobs:
                     "price_basis": opening.price_basis,
                 },
                 "pipelines": dict(opening.reserved),
+                "approved": dict(opening.approved),
                 "reserve_day": opening.created_at[:10],
                 "created_at": opening.created_at,
                 "why": opening.why,

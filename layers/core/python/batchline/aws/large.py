@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from batchline import ids
+from batchline import budgets, ids
 from batchline.aws import dynamo
 from batchline.aws.control import Control
 from batchline.aws.documents import Arrival, Documents, settled
 from batchline.aws.dynamo import Row
-from batchline.aws.parts import Chosen, Parts, estimate
+from batchline.aws.parts import Chosen, Parts, estimate, most
 from batchline.aws.queues import Queue
 from batchline.chunk import OutOfTime, Part, Progress
 from batchline.errors import Code, Refused
@@ -90,13 +90,16 @@ class LargeDocuments:
 
     def _register(self, document_id: str, cursor: int, part: Part, chosen: Chosen) -> bool:
         """Register one shard. False: another run has got further, or the document has ended."""
-        shard = self.parts.write(ids.shard_id(), [part], chosen)
+        # With a budget for one document nothing is asked before all of it is known.
+        guarded = budgets.per_document(chosen.pipeline) is not None
+        shard = self.parts.write(ids.shard_id(), [part], chosen, guarded=guarded)
         owner = self.documents.register(
             document_id,
             cursor=cursor,
             records=len(part.records),
             units=part.units,
             estimate_usd=estimate(chosen.pipeline, part),
+            most_usd=most(chosen.pipeline, part),
         )
         try:
             self.parts.register(shard, [owner], chosen.pipeline)

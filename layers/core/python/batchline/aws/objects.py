@@ -10,6 +10,7 @@
     jobs/<job_id>/parts/cancels-<n>.json   what was cancelled when the job was closed
     jobs/<job_id>/reuse/<n>/               what of it is not sent because of the cache, and known answers
     jobs/<job_id>/parts/late-<n>.jsonl     answers that another job has brought meanwhile
+    jobs/<job_id>/parts/allowed-<n>.json   which retries the budgets of documents covered then
     results/<pipeline>/<document_id>.json  the result of a document
     limits.json, prices.json               what the stack knows of its account, and its own prices
 
@@ -223,6 +224,10 @@ def reuse_prefix(job_id: str, owner: str) -> str:
 
 def late_key(job_id: str, owner: str) -> str:
     return f"jobs/{job_id}/parts/late-{owner}.jsonl"
+
+
+def allowed_key(job_id: str, owner: str) -> str:
+    return f"jobs/{job_id}/parts/allowed-{owner}.json"
 
 
 def _pipeline_key(name: str, version: str) -> str:

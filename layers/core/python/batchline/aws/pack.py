@@ -17,8 +17,11 @@ from operator import attrgetter
 from typing import Final, Self
 
 from batchline import budgets, catalog, ids, pack, prices, settings
+from batchline.approvals import NONE_APPROVED, Approvals
 from batchline.aws import clients, dynamo
+from batchline.aws.apart import Parting
 from batchline.aws.control import Control, Lane, Lease
+from batchline.aws.document_budgets import document_lack
 from batchline.aws.documents import Documents
 from batchline.aws.jobs import Jobs, Opening
 from batchline.aws.objects import Work
@@ -26,7 +29,7 @@ from batchline.aws.pipelines import Pipelines
 from batchline.aws.queues import Queue
 from batchline.budgets import STACK, Lack, Scope
 from batchline.cancel import Cancels, documents_of
-from batchline.errors import Code, LostRace
+from batchline.errors import Code, LostRace, NotConserved
 from batchline.models import DocumentStatus, Engine, Failure, Shard, Tier, timestamp
 from batchline.pack import Planned
 from batchline.pipelines.keys import Budget
@@ -152,6 +155,10 @@ class _Run:
     due: list[str] = field(default_factory=list)
     again: bool = False
     _budgets: dict[str, Budget | None] = field(default_factory=dict)
+    _documents: dict[str, dynamo.Row] = field(default_factory=dict)
+    _over: list[tuple[Shard, Lack]] = field(default_factory=list)
+    _cancels: Cancels = field(default_factory=Cancels)
+    _approvals: Approvals = NONE_APPROVED
 
     def go(self) -> None:
         """Finish what an earlier run has left, then pack lane by lane. Raises LostRace when fenced off."""
@@ -159,14 +166,14 @@ class _Run:
         try:
             if job_id := self.lease.open_job:
                 self._finish(job_id)
-            cancels = control.cancels()
+            self._cancels, self._approvals = control.cancels(), control.approvals()
             lanes = sorted(control.lanes(), key=lambda one: (_base(one), one.name))
             for base_model, some in groupby(lanes, key=_base):
-                self._pack(base_model, tuple(some), cancels)
+                self._pack(base_model, tuple(some))
         except OutOfTime:
             self.again = True
 
-    def _pack(self, base_model: str, lanes: Sequence[Lane], cancels: Cancels) -> None:
+    def _pack(self, base_model: str, lanes: Sequence[Lane]) -> None:
         """Plan the lanes that share a model's slots, and open their jobs."""
         now = self._now()
         slots = self.packer.control.slots(base_model)
@@ -180,7 +187,13 @@ class _Run:
             engine = Engine.BATCH if known.batch else Engine.ON_DEMAND
             jobs = free + 1 if known.batch and not lane.paused else 1
             pending = pack.read(
-                queues[lane.name], jobs=jobs, limits=limits, engine=engine, room=room, cost=pack.budgeted
+                queues[lane.name],
+                jobs=jobs,
+                limits=limits,
+                engine=engine,
+                room=room,
+                cost=pack.budgeted,
+                approvals=self._approvals,
             )
             more = more or pending.more
             self.due += filter(None, [pack.next_due(pending.shards, timestamp(now))])
@@ -192,7 +205,8 @@ class _Run:
             turn=slots.turn,
             room=room,
             cost=pack.budgeted,
-            cancels=cancels,
+            cancels=self._cancels,
+            approvals=self._approvals,
         )
         opened = [one for one in planned.jobs if self._open(one)]
         self.again = self.again or (more and bool(opened))
@@ -202,6 +216,10 @@ class _Run:
             self._now()
             lack = planned.lacks.get(shard.shard_id)
             self.held += self._hold(shard, code, reasons[shard.lane], resumed, lack=lack)
+        while self._over:
+            shard, lack = self._over.pop()
+            self._now()
+            self.held += self._hold(shard, Code.BUDGET_EXCEEDED, lack=lack)
 
     def _queues(self, lane: Lane, turn: str, now: str) -> dict[str, Iterator[Shard]]:
         """Begin to read what may be packed of a lane, by pipeline, in the order in which they are served."""
@@ -209,10 +227,57 @@ class _Run:
         by_party = {pack.party(lane.name, name): name for name in lane.pipelines}
         for one in pack.circle(by_party, turn):
             pending = self.packer.control.pending(lane.name, by_party[one])
-            shards = (shard for shard in pending if not shard.not_before or shard.not_before <= now)
+            shards = self._ready(
+                shard for shard in pending if not shard.not_before or shard.not_before <= now
+            )
             if (first := next(shards, None)) is not None:
                 queues[by_party[one]] = chain([first], shards)
         return queues
+
+    def _ready(self, shards: Iterable[Shard]) -> Iterator[Shard]:
+        """Yield what may be asked now: of a document with a budget of its own nothing until it is covered."""
+        for shard in chain.from_iterable(map(self._parted, shards)):
+            if not shard.guarded or self._cancels.touched([shard]):
+                yield shard
+                continue
+            row = self._document(shard)
+            if not row["sealed"]:
+                continue
+            if lack := self._document_lack(shard, row):
+                self._over.append((shard, lack))
+            elif row["status"] == DocumentStatus.HELD and shard.held is None:
+                # Another of its shards was marked; with any of them the document goes on.
+                yield shard.model_copy(update={"held": row["error"]["code"]})
+            else:
+                yield shard
+
+    def _parted(self, shard: Shard) -> tuple[Shard, ...]:
+        """Set apart what is approved of a shard that is held for a budget."""
+        approved = self._approvals.of(shard) if shard.held == Code.BUDGET_EXCEEDED else frozenset()
+        if not approved or approved == documents_of(shard):
+            return (shard,)
+        parting = Parting(self.packer.control, self.packer.work, self.lease.epoch)
+        return parting.part(shard, approved, self._now().timestamp())
+
+    def _document(self, shard: Shard) -> dynamo.Row:
+        """Read the document of a guarded shard, once in a run."""
+        (name,) = documents_of(shard)
+        if name not in self._documents:
+            row = self.packer.documents.get(name)
+            if row is None:
+                raise NotConserved(f"{shard.key} holds records of {name}, which is no document")
+            self._documents[name] = row
+        return self._documents[name]
+
+    def _document_lack(self, shard: Shard, row: dynamo.Row) -> Lack | None:
+        """Say what the budget of a document lacks for all that is to be asked for it. None: nothing."""
+        budget = self._budget(shard.pipeline)
+        if budget is None or budget.per_document_usd is None or self._approvals.whole(shard):
+            return None
+        if lack := document_lack(row, Decimal(0), shard.model, budget.per_document_usd):
+            needs = lack.needs + Decimal(row["committed_usd"])
+            return replace(lack, needs=needs, left=budget.per_document_usd)
+        return None
 
     def _room(self, pipelines: Iterable[str], now: datetime) -> dict[str, Decimal]:
         """Say what is left today for each pipeline that has a budget, and this month for all, in USD."""
@@ -244,7 +309,7 @@ class _Run:
         now = self._now()
         packer, control = self.packer, self.packer.control
         job_id = ids.job_id(now)
-        opening = _opening(planned, job_id, timestamp(now))
+        opening = _opening(planned, job_id, timestamp(now), self._approvals)
         packer.work.put_plan(job_id, planned.shards)
         writes = [control.fence(self.lease.epoch, job_id, now.timestamp()), packer.jobs.opened(opening)]
         if planned.engine is Engine.BATCH:
@@ -275,6 +340,7 @@ class _Run:
             opening.created_at[: 7 if stack else 10],
             sum(opening.reserved.values(), Decimal(0)) if stack else opening.reserved[name],
             self._limit(name),
+            approved=opening.approved.get(name, Decimal(0)),
         )
 
     def _finish(self, job_id: str) -> None:
@@ -338,9 +404,9 @@ class _Run:
 
     def _whole(self, lack: Lack, pipeline: str) -> Decimal | None:
         """Say how large the budget is that lacks."""
-        if lack.scope is Scope.MONTH:
-            return self.packer.per_month
-        return self._limit(pipeline)
+        if lack.scope is Scope.DOCUMENT:
+            return lack.limit
+        return self._limit(STACK if lack.scope is Scope.MONTH else pipeline)
 
     def _cap(self, model: str) -> int:
         return catalog.limits(model).slots(self.packer.slot_share)
@@ -364,8 +430,15 @@ def _at_once[T](do: Callable[[T], object], items: Iterable[T]) -> None:
             pass
 
 
-def _opening(planned: Planned, job_id: str, at: str) -> Opening:
+def _opening(planned: Planned, job_id: str, at: str, approvals: Approvals) -> Opening:
     shards, first = planned.shards, planned.shards[0]
+
+    def most(some: Iterable[Shard]) -> dict[str, Decimal]:
+        return {
+            name: sum((pack.most(one, planned.engine, planned.tier) for one in mine), Decimal(0))
+            for name, mine in groupby(some, key=attrgetter("pipeline"))
+        }
+
     return Opening(
         job_id=job_id,
         engine=planned.engine,
@@ -378,10 +451,8 @@ def _opening(planned: Planned, job_id: str, at: str) -> Opening:
         shards=len(shards),
         input_tokens=sum(one.input_tokens for one in shards),
         output_tokens=sum(one.output_tokens for one in shards),
-        reserved={
-            name: sum((pack.most(one, planned.engine, planned.tier) for one in some), Decimal(0))
-            for name, some in groupby(shards, key=attrgetter("pipeline"))
-        },
+        reserved=most(shards),
+        approved=most(filter(approvals.whole, shards)),
         price_basis=prices.price(first.model, planned.engine, planned.tier).basis,
         on_demand_usd=sum((pack.most(one, Engine.ON_DEMAND, Tier.DEFAULT) for one in shards), Decimal(0)),
         created_at=at,

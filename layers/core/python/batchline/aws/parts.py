@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from batchline import prices
+from batchline import budgets, prices
 from batchline.aws.dynamo import Row
 from batchline.aws.queues import MAX_DELAY_SECONDS, Queue
 from batchline.aws.shards import Contents, Shards
@@ -31,7 +31,7 @@ class Parts:
     wake_queue: Queue
     clock: Callable[[], datetime]
 
-    def write(self, shard_id: str, parts: Sequence[Part], chosen: Chosen) -> Shard:
+    def write(self, shard_id: str, parts: Sequence[Part], chosen: Chosen, *, guarded: bool = False) -> Shard:
         """Write the object of a shard. Until it is registered nobody knows of it."""
         records = sum(len(part.records) for part in parts)
         contents = Contents(
@@ -39,6 +39,7 @@ class Parts:
             lines=[part.lines() for part in parts],
             input_tokens=sum(part.input_tokens for part in parts),
             output_tokens=records * chosen.pipeline.inference.max_tokens,
+            most_usd=[most(chosen.pipeline, part) for part in parts],
         )
         return self.shards.write(
             shard_id,
@@ -47,6 +48,7 @@ class Parts:
             pipeline=chosen.pipeline,
             version=chosen.version,
             now=self.clock(),
+            guarded=guarded,
         )
 
     def register(self, shard: Shard, owners: Sequence[Row], pipeline: Pipeline) -> None:
@@ -59,8 +61,13 @@ class Parts:
 
 def estimate(pipeline: Pipeline, part: Part) -> Decimal:
     """Estimate the most that a part may cost in a batch, in USD."""
-    usage = Usage(
-        part.input_tokens,
-        len(part.records) * pipeline.inference.max_tokens,
-    )
-    return prices.price(pipeline.model, Engine.BATCH).cost(usage)
+    return prices.price(pipeline.model, Engine.BATCH).cost(_usage(pipeline, part))
+
+
+def most(pipeline: Pipeline, part: Part) -> Decimal:
+    """Say the most that a part may cost however it is asked, in USD."""
+    return budgets.dearest(_usage(pipeline, part), pipeline, pipeline.model)
+
+
+def _usage(pipeline: Pipeline, part: Part) -> Usage:
+    return Usage(part.input_tokens, len(part.records) * pipeline.inference.max_tokens)

@@ -26,6 +26,11 @@ class Pipelines:
             self._read[name, version] = pipelines.load(self.work.get_pipeline(name, version))
         return self._read[name, version]
 
+    def in_force(self, name: str) -> Pipeline | None:
+        """Read the version in force. None: the pipeline has not arrived yet."""
+        version = self.current(name)
+        return self.get(name, version) if version else None
+
     def asking(self, name: str, version: str, stage: str) -> Pipeline:
         """Read a version as it asks for the records of a stage."""
         known = (name, f"{version} {stage}")

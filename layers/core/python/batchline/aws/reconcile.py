@@ -110,7 +110,7 @@ class Reconciler:
         freed = self._free_slots(lanes)
         documents = self._ring_documents()
         watched = self.watch.run()
-        self.control.forget_cancels(now)
+        self.control.forget_marks(now)
         self.costs.roll_up(ledger.last_settled_month(now), timestamp(now))
         return Reconciled(
             jobs=rung,

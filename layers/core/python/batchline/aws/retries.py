@@ -4,14 +4,15 @@ The job's own shards are read again for what was asked; a record that needs anot
 """
 
 from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from math import ceil
+from decimal import Decimal
 from typing import Any, Final
 
 import orjson
 
-from batchline import chunk, records
+from batchline import budgets, chunk, records
 from batchline.aws import dynamo
 from batchline.aws.dynamo import Row
 from batchline.aws.jobs import Jobs
@@ -22,7 +23,7 @@ from batchline.aws.queues import Queue
 from batchline.aws.shards import Contents, Shards
 from batchline.errors import Code, LostRace, NotConserved
 from batchline.ids import RecordId
-from batchline.models import Range, Shard, timestamp
+from batchline.models import Range, Shard, Usage, timestamp
 from batchline.outcomes import SAME_ATTEMPT, Outcome, Outcomes
 
 RETRY_RANGES: Final = 400  # keeps a retry shard's row far below 400 KB
@@ -45,8 +46,9 @@ class Growing:
     ranges: list[Range] = field(default_factory=list)
     lines: list[bytes] = field(default_factory=list)
     size: int = 0
-    input_tokens: float = 0
-    output_tokens: float = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    most_usd: list[Decimal] = field(default_factory=list)
     failures: int = 0
 
     def takes(self, line: bytes) -> bool:
@@ -55,9 +57,20 @@ class Growing:
         return fits and len(self.ranges) < RETRY_RANGES
 
     def add(
-        self, record: RecordId, line: bytes, body: dict[str, Any], shard: Shard, *, failures: int = 0
+        self,
+        record: RecordId,
+        line: bytes,
+        demand: Usage,
+        shard: Shard,
+        *,
+        most_usd: Decimal,
+        failures: int = 0,
     ) -> None:
-        """Add a record that came from this shard; `failures` counts the whole jobs that failed with it."""
+        """Add a record that came from this shard.
+
+        `demand` are the tokens that it may take, `most_usd` is what it has committed of its document's
+        budget; `failures` counts the whole jobs that failed with it.
+        """
         self.failures = max(self.failures, failures)
         self.first_at = min(self.first_at, shard.first_at)
         deadlines = [at for at in (self.deadline_at, shard.deadline_at) if at]
@@ -65,13 +78,19 @@ class Growing:
         last = self.ranges[-1] if self.ranges else None
         if last and record == RecordId(last.document_id, last.stage, last.first + last.count, last.attempt):
             self.ranges[-1] = Range(last.document_id, last.stage, last.first, last.count + 1, last.attempt)
+            self.most_usd[-1] += most_usd
         else:
             self.ranges.append(Range(record.document_id, record.stage, record.index, 1, record.attempt))
+            self.most_usd.append(most_usd)
         self.lines.append(line)
         self.size += len(line)
-        self.input_tokens += shard.input_tokens / shard.records
-        most = body.get("inferenceConfig", {}).get("maxTokens")
-        self.output_tokens += shard.output_tokens / shard.records if most is None else most
+        self.input_tokens += demand.input_tokens
+        self.output_tokens += demand.output_tokens
+
+    @property
+    def contents(self) -> Contents:
+        """The records as they are written."""
+        return Contents(self.ranges, self.lines, self.input_tokens, self.output_tokens, self.most_usd)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,15 +104,24 @@ class Retries:
     wake_queue: Queue
     clock: Callable[[], datetime]
 
-    def register(self, row: Row, outcomes: Outcomes, lease: JobLease, until: datetime) -> bool:
+    def register(
+        self,
+        row: Row,
+        outcomes: Outcomes,
+        lease: JobLease,
+        until: datetime,
+        granted: AbstractSet[str] = frozenset(),
+    ) -> bool:
         """Register what is asked for again, from where an earlier run has stopped.
+
+        `granted` are documents whose budgets have committed to it.
 
         Tells whether all of it is registered; False when the time was up. Raises NotConserved when the
         job's shards do not hold all of it.
         """
         cursor = int(row["retry_cursor"])
         registered = 0
-        for number, (owner, growing) in enumerate(self._groups(row, outcomes, lease)):
+        for number, (owner, growing) in enumerate(self._groups(row, outcomes, lease, granted)):
             if number < cursor:
                 continue
             if registered and self.clock() > until:
@@ -108,12 +136,7 @@ class Retries:
         name, version = owner
         shard = self.shards.write(
             f"{row['job_id']}-{number:05d}",
-            Contents(
-                ranges=growing.ranges,
-                lines=growing.lines,
-                input_tokens=ceil(growing.input_tokens),
-                output_tokens=ceil(growing.output_tokens),
-            ),
+            growing.contents,
             name=name,
             pipeline=self.pipelines.get(name, version),
             version=version,
@@ -130,8 +153,27 @@ class Retries:
         except dynamo.Cancelled as cancelled:
             raise LostRace(row["job_id"]) from cancelled
 
+    def cost(
+        self, row: Row, outcomes: Outcomes, lease: JobLease, documents: AbstractSet[str]
+    ) -> dict[str, Decimal]:
+        """Say the most that the next attempts of documents may cost, in USD; BEYOND without a price."""
+        found = dict.fromkeys(documents, Decimal(0))
+        wanted = _wanted(outcomes)
+        for shard in outcomes.expected.shards:
+            if not wanted.get(shard.shard_id):
+                continue
+            for record, model, body, _ in self._asked_again(row, shard, outcomes, lease):
+                if record.document_id in documents:
+                    most = self._most(shard, record, model, records.demand(body, model))
+                    found[record.document_id] += most if budgets.is_priced(model) else budgets.BEYOND
+        return found
+
+    def _most(self, shard: Shard, record: RecordId, model: str, demand: Usage) -> Decimal:
+        pipeline = self.pipelines.asking(shard.pipeline, shard.version, record.stage)
+        return budgets.dearest(demand, pipeline, model)
+
     def _groups(
-        self, row: Row, outcomes: Outcomes, lease: JobLease
+        self, row: Row, outcomes: Outcomes, lease: JobLease, granted: AbstractSet[str]
     ) -> Iterator[tuple[tuple[str, str], Growing]]:
         """Yield the next attempts in shards, always the same ones in the same order."""
         wanted = _wanted(outcomes)
@@ -152,7 +194,12 @@ class Retries:
                     one = growing.setdefault(
                         kind, Growing(model, shard.first_at, shard.deadline_at, awaits=kind[1])
                     )
-                    one.add(record, line, body, shard, failures=shard.failures + failed)
+                    demand = records.demand(body, model)
+                    most = Decimal(0)
+                    if record.document_id in granted:
+                        most = self._most(shard, record, model, demand)
+                    failures = shard.failures + failed
+                    one.add(record, line, demand, shard, most_usd=most, failures=failures)
                     one.copies += outcomes.expected.fates.is_copy(position)
                     found += 1
                 if found != wanted[shard.shard_id]:

@@ -7,15 +7,17 @@ number of the next attempt, so no answer of before is taken for one of now. What
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from math import ceil
 from typing import Final
 from urllib.parse import quote_plus
 
 import orjson
 
-from batchline import audit, ids
+from batchline import audit, budgets, ids, records
 from batchline.aws import dynamo
 from batchline.aws.control import Control
+from batchline.aws.document_budgets import DocumentBudgets
 from batchline.aws.documents import Documents
 from batchline.aws.dynamo import Row
 from batchline.aws.jobs import Jobs
@@ -24,10 +26,10 @@ from batchline.aws.pipelines import Pipelines
 from batchline.aws.queues import Queue
 from batchline.aws.results import Results
 from batchline.aws.retries import Growing
-from batchline.aws.shards import Contents, Shards
+from batchline.aws.shards import Shards
 from batchline.errors import BatchlineError, LostRace
 from batchline.ids import MAX_ATTEMPTS, RecordId
-from batchline.models import DocumentStatus, Shard
+from batchline.models import DocumentStatus, Shard, timestamp
 
 # Whoever collected a job of the document may still be at it for so long after another has closed it.
 QUIET: Final = timedelta(minutes=15)
@@ -109,8 +111,14 @@ class Retrier:
                 f"{row['source']['key']} has {len(failed)} failed records, which are more than can be asked "
                 "again at once: choose some of them with --code or --record."
             )
+        most = sum((usd for one in shards for usd in one.most_usd), Decimal(0))
+        for model in sorted({one.model for one in shards}):
+            if lack := DocumentBudgets(self.control, self.pipelines).lack(row, most, model):
+                today = timestamp(self.clock())[:10]
+                said = budgets.said(lack, model=model, document_id=document_id, day=today)
+                raise NotRetriable(f"{row['source']['key']} is not asked again. {said}")
         self.control.forget_cancel(document_id)  # first, or a crash would have them cancelled again
-        again = self.documents.retry(row, len(failed))
+        again = self.documents.retry(row, len(failed), most)
         try:
             self.shards.register_all(shards, again)
         except dynamo.Cancelled as cancelled:
@@ -123,12 +131,7 @@ class Retrier:
         generation = int(row.get("generation", 0)) + 1
         return self.shards.write(
             f"{row['document_id']}-again{generation}-{number:05d}",
-            Contents(
-                ranges=growing.ranges,
-                lines=growing.lines,
-                input_tokens=ceil(growing.input_tokens),
-                output_tokens=ceil(growing.output_tokens),
-            ),
+            growing.contents,
             name=row["pipeline"],
             pipeline=self.pipelines.get(row["pipeline"], row["pipeline_version"]),
             version=row["pipeline_version"],
@@ -144,7 +147,10 @@ class Retrier:
             if shard.model in growing and not growing[shard.model].takes(line):
                 yield growing.pop(shard.model)
             one = growing.setdefault(shard.model, Growing(shard.model, shard.first_at, None))
-            one.add(record, line, body, shard)
+            demand = records.demand(body, shard.model)
+            pipeline = self.pipelines.asking(shard.pipeline, shard.version, record.stage)
+            most = budgets.dearest(demand, pipeline, shard.model)
+            one.add(record, line, demand, shard, most_usd=most)
         yield from growing.values()
 
     def _asked(

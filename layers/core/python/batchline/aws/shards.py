@@ -8,6 +8,7 @@ delivered again cannot bring back a shard that a job has taken.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 from batchline import chunk
 from batchline.aws import dynamo, objects
@@ -23,12 +24,14 @@ class Contents:
     """The records of a shard to be: `ranges` name them, and `lines` are blocks of whole lines.
 
     Tokens are sums; `output_tokens` is the most they may answer.
+    `most_usd` is what each range has committed of its document's budget.
     """
 
     ranges: Sequence[Range]
     lines: Sequence[bytes]
     input_tokens: int
     output_tokens: int
+    most_usd: Sequence[Decimal]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,7 @@ class Shards:
         failures: int = 0,
         not_before: str | None = None,
         distinct: int | None = None,
+        guarded: bool = False,
     ) -> Shard:
         """Write the object of a shard. Until it is registered nobody knows of it.
 
@@ -91,6 +95,8 @@ class Shards:
             distinct=distinct,
             urgent_at=timestamp(now + timedelta(seconds=pipeline.max_wait)),
             ranges=tuple(map(str, contents.ranges)),
+            most_usd=tuple(contents.most_usd),
+            guarded=guarded,
         )
 
     def register(self, shard: Shard, owners: Sequence[Row]) -> None:

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from batchline import chunk, ids
+from batchline import budgets, chunk, ids
 from batchline.aws import dynamo
 from batchline.aws.documents import Arrival, Documents
-from batchline.aws.parts import Chosen, Parts, estimate
+from batchline.aws.parts import Chosen, Parts, estimate, most
 from batchline.chunk import Part
 
 SHARD_DOCUMENTS: Final = dynamo.TRANSACTION_WRITES - 1
@@ -55,21 +55,31 @@ class SmallDocuments:
             self._write(one)
 
     def _write(self, waiting: Waiting) -> None:
-        for group in _groups(waiting.documents.values()):
-            self._write_group(waiting.chosen, group)
+        chosen = waiting.chosen
+        covered: list[Small] = []
+        over: list[Small] = []
+        for one in waiting.documents.values():
+            fits = budgets.covers(chosen.pipeline, most(chosen.pipeline, one.part))
+            (covered if fits else over).append(one)
+        for group in _groups(covered):
+            self._write_group(chosen, group)
+        for one in over:
+            # In a shard of its own, for which no other document waits.
+            self._write_group(chosen, {one.arrival.document_id: one}, guarded=True)
 
-    def _write_group(self, chosen: Chosen, group: Mapping[str, Small]) -> None:
+    def _write_group(self, chosen: Chosen, group: Mapping[str, Small], *, guarded: bool = False) -> None:
         """Write documents and their shard in one transaction; leave out those that exist already."""
         left = dict(group)
         while left:
             members = list(left.values())
-            shard = self.parts.write(ids.shard_id(), [one.part for one in members], chosen)
+            shard = self.parts.write(ids.shard_id(), [one.part for one in members], chosen, guarded=guarded)
             owners = [
                 self.documents.queued(
                     one.arrival,
                     chosen.version,
                     records=len(one.part.records),
                     estimate_usd=estimate(chosen.pipeline, one.part),
+                    most_usd=most(chosen.pipeline, one.part),
                 )
                 for one in members
             ]

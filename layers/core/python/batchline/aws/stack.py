@@ -12,6 +12,7 @@ from botocore import exceptions as botocore
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from batchline.aws import clients
+from batchline.aws.approve import Approver
 from batchline.aws.audit import Auditor
 from batchline.aws.cancel import Canceller
 from batchline.aws.control import Control
@@ -167,6 +168,9 @@ class Stack:
             wake_queue=self.queues.wake,
             clock=now,
         )
+
+    def approver(self, now: Callable[[], datetime]) -> Approver:
+        return Approver(self.documents, self.control, self.queues.wake, self.queues.documents, now)
 
     def canceller(self, now: Callable[[], datetime]) -> Canceller:
         return Canceller(

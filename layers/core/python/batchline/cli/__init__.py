@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 
 from batchline.aws.stack import plain_errors
 from batchline.cli import (
+    approve,
     audit,
     cancel,
     checkout,
@@ -136,6 +137,7 @@ app.command()(failed.failed)
 app.command()(retry.retry)
 app.command()(cancel.cancel)
 app.command()(resume.resume)
+app.command()(approve.approve)
 app.command()(review.review)
 app.command()(redrive.redrive)
 app.command()(audit.audit)

@@ -160,9 +160,17 @@ class Inference(Part):
 
 
 class Budget(Part):
-    """What a pipeline may spend, in USD. Above it documents are HELD."""
+    """What a pipeline may spend in a day and on one document, in USD. Above it documents are HELD."""
 
-    per_day_usd: Decimal = Field(gt=0)
+    per_day_usd: Decimal | None = Field(default=None, gt=0)
+    per_document_usd: Decimal | None = Field(default=None, gt=0)
+
+    @model_validator(mode="after")
+    def _limits_something(self) -> Self:
+        if self.per_day_usd is None and self.per_document_usd is None:
+            message = "it limits nothing; write per_day_usd, per_document_usd or both"
+            raise ValueError(message)
+        return self
 
 
 class Cache(Part):
