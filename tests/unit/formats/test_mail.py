@@ -8,6 +8,8 @@ import pytest
 from batchline import formats
 from batchline.errors import Code, Refused
 from batchline.formats import Section, mail
+from docx import Document
+from openpyxl import Workbook
 
 PLAIN = b"""\
 From: Ann <ann@example.com>\r
@@ -83,11 +85,55 @@ def test_text_attachments_are_read_and_others_are_named() -> None:
 
     assert "".join(section.text for section in found) == (
         "Subject: Outer\n\nsee below\n\n# 表.csv\n\na,b\n1,2\n\n"
-        "[Attachment not read: r.pdf, application/pdf, 5 bytes]\n\n"
+        "[Attachment not read: r.pdf, application/pdf, 5 bytes. Of mail this kind is not read. "
+        "Upload it by itself.]\n\n"
         "# Attached mail\n\nSubject: Inner\n\ndeep\n\n"
     )
     assert found[2].headings == ("Outer", "表.csv")
     assert found[-1].headings == ("Outer", "Inner")
+
+
+def attached(*files: tuple[bytes, str]) -> list[Section]:
+    message = EmailMessage()
+    message["Subject"] = "Contract"
+    message.set_content("see below")
+    for data, name in files:
+        message.add_attachment(data, maintype="application", subtype="octet-stream", filename=name)
+    return sections(bytes(message))[2:]
+
+
+def word(*paragraphs: str) -> bytes:
+    document, file = Document(), io.BytesIO()
+    document.add_heading("Terms", 1)
+    for one in paragraphs:
+        document.add_paragraph(one)
+    document.save(file)
+    return file.getvalue()
+
+
+def sheet() -> bytes:
+    book, file = Workbook(), io.BytesIO()
+    book.active.append(["品名", "価格"])
+    book.active.append(["りんご", 3])
+    book.save(file)
+    return file.getvalue()
+
+
+def test_attached_documents_are_read_under_their_names() -> None:
+    found = attached((word("Pay in May."), "terms.docx"), (sheet(), "価格.xlsx"))
+    assert "".join(one.text for one in found).startswith("# terms.docx\n\n# Terms\n\nPay in May.\n\n")
+    (terms,) = [one for one in found if "Pay in May" in one.text]
+    assert terms.headings == ("Contract", "terms.docx", "Terms")
+    (price,) = [one for one in found if "りんご" in one.text]
+    assert price.headings[:2] == ("Contract", "価格.xlsx")
+
+
+def test_an_attachment_that_cannot_be_read_costs_nothing_but_itself() -> None:
+    found = attached((word("x")[:-2000], "cut.docx"), (b"Rar!\x1a\x07\x00", "a.rar"), (word("y"), "b.docx"))
+    said = "".join(one.text for one in found)
+    assert "[Attachment not read: cut.docx, application/octet-stream" in said
+    assert "a RAR archive, which is not read. Upload a zip of the documents.]" in said
+    assert "y\n\n" in said
 
 
 def test_an_unknown_character_set_and_a_broken_transfer_encoding_do_not_lose_the_mail() -> None:

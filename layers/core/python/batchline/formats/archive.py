@@ -3,13 +3,13 @@
 import io
 import struct
 import zipfile
-import zlib
 from collections.abc import Iterator
 from functools import partial
 from pathlib import PurePosixPath
 from typing import IO, TYPE_CHECKING, BinaryIO, Final, cast
 
 from batchline.errors import Code, Refused
+from batchline.formats import zipped
 from batchline.formats.content import Archive, Member
 
 if TYPE_CHECKING:
@@ -17,10 +17,6 @@ if TYPE_CHECKING:
 
 MAX_MEMBERS: Final = 10_000
 MAX_UNPACKED_BYTES: Final = 20_000_000_000
-# What deflate reaches only with a file that was made to; text packs 3 to 20 times, logs up to 100.
-MAX_RATIO: Final = 300
-SUSPECT_BYTES: Final = 10_000_000
-ENCRYPTED: Final = 0x1
 UTF8: Final = 0x800
 # The end record and its larger sister: where they say how many bytes the directory has, and how far from
 # the end they may lie.
@@ -40,7 +36,7 @@ def read(stream: BinaryIO, name: str, *, size: int, rows: bool) -> Archive:  # n
     _refuse_directory(stream, size)
     try:
         archive = zipfile.ZipFile(stream)
-    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+    except zipped.DAMAGED as error:
         raise _damaged(str(error)) from error
     documents = [info for info in archive.infolist() if _is_document(info)]
     if not documents:
@@ -62,12 +58,12 @@ def _members(archive: zipfile.ZipFile, documents: list[zipfile.ZipInfo]) -> Iter
 
 def _opened(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> BinaryIO:
     name = _name(info)
-    if info.flag_bits & ENCRYPTED:
+    if zipped.is_encrypted(info):
         raise Refused(
             Code.FILE_ENCRYPTED,
             f"{name} is encrypted in the zip archive. Please remove the password: pack it again without one.",
         )
-    if info.file_size > SUSPECT_BYTES and info.file_size > MAX_RATIO * info.compress_size:
+    if zipped.is_bomb(info):
         raise Refused(
             Code.FILE_TOO_COMPLEX,
             f"{name} unpacks from {info.compress_size:,} to {info.file_size:,} bytes. Upload it by itself.",
@@ -76,7 +72,7 @@ def _opened(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> BinaryIO:
         member = archive.open(info)
         head = member.read(4)
         member.seek(0)
-    except (zipfile.BadZipFile, NotImplementedError, zlib.error, EOFError) as error:
+    except zipped.DAMAGED as error:
         raise _damaged(f"{name}: {error}") from error
     if head == b"PK\x03\x04" and PurePosixPath(name).suffix.lower() == ".zip":
         raise Refused(
@@ -114,7 +110,7 @@ class _Checked(io.RawIOBase):
     def read(self, size: int = -1, /) -> bytes:
         try:
             return self._member.read(size)
-        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        except zipped.DAMAGED as error:
             raise _damaged(f"{self._name}: {error}") from error
 
     def close(self) -> None:

@@ -1,20 +1,30 @@
-"""Mail (.eml): the head that people read, the body as text, and the attachments that are text."""
+"""Mail (.eml): the head that people read, the body as text, and the attachments that have text."""
 
 import email
 import email.policy
-from collections.abc import Iterator
+import importlib
+import io
+from collections.abc import Iterator, Mapping
 from email.message import EmailMessage, MIMEPart
-from typing import BinaryIO, Final, cast
+from typing import Any, BinaryIO, Final, cast
 
 from resiliparse.extract.html2text import extract_plain_text
 
 from batchline.errors import Code, Refused
 from batchline.formats import isolated
 from batchline.formats.content import Section, Text
+from batchline.formats.detection import HEAD_BYTES, Format, detect
 
 HEADS: Final = ("Subject", "From", "To", "Cc", "Date")
 MAX_PARTS: Final = 1_000
 MAX_DEPTH: Final = 20
+# Attachments that are read, by the module that parses them, and how it is asked for text.
+DOCUMENTS: Final[Mapping[Format, tuple[str, dict[str, Any]]]] = {
+    Format.PDF: ("pdf", {}),
+    Format.DOCX: ("word", {}),
+    Format.PPTX: ("slides", {}),
+    Format.XLSX: ("spreadsheet", {"rows": False}),
+}
 # What a mail may be called that says too little; Japanese mail mostly lies in this direction.
 LIKELIER: Final = {"iso-2022-jp": "iso-2022-jp-ext", "shift_jis": "cp932", "gb2312": "gb18030"}
 
@@ -67,8 +77,29 @@ def _attachment(part: EmailMessage, path: tuple[str, ...], depth: int) -> Iterat
         yield Section(f"# {name}\n\n{_readable(part).strip()}\n\n", None, (*path, name))
     elif not part.is_multipart():
         data = cast("bytes", part.get_payload(decode=True)) or b""
-        note = f"[Attachment not read: {name}, {part.get_content_type()}, {len(data):,} bytes]"
-        yield Section(note + "\n\n", None, path)
+        try:
+            yield from _document(data, name, path)
+        except Refused as refusal:
+            # The rest of the mail is worth reading without it.
+            what = f"{name}, {part.get_content_type()}, {len(data):,} bytes"
+            yield Section(f"[Attachment not read: {what}. {refusal.message}]\n\n", None, path)
+
+
+def _document(data: bytes, name: str, path: tuple[str, ...]) -> Iterator[Section]:
+    """Yield the text of an attachment, in this process, which runs for this mail alone. Raises Refused."""
+    kind = detect(data[:HEAD_BYTES], name)
+    if kind not in DOCUMENTS:
+        raise Refused(Code.FORMAT_UNSUPPORTED, "Of mail this kind is not read. Upload it by itself.")
+    parser, asked = DOCUMENTS[kind]
+    title: list[Section] = [Section(f"# {name}\n\n", None, (*path, name))]
+    for item in importlib.import_module(f"batchline.formats.{parser}").parse(io.BytesIO(data), **asked):
+        if not isinstance(item, Section):
+            raise Refused(Code.TEXT_MISSING, "It holds pictures of pages, not text. Upload it by itself.")
+        yield from title
+        title = []
+        yield Section(item.text, None, (*path, name, *item.headings))
+    if not title:
+        yield Section("\n\n", None, (*path, name))
 
 
 def _readable(part: MIMEPart) -> str:

@@ -2,21 +2,17 @@
 
 import posixpath
 import zipfile
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import IO, Any, BinaryIO, Final, cast
 
 from lxml import etree
 
 from batchline.errors import Code, Refused
+from batchline.formats import zipped
 
 MAX_PARTS: Final = 20_000
 MAX_PART_BYTES: Final = 1_000_000_000
-# A part that unpacks to more than this, and to so many times its packed size, was made to harm.
-SUSPECT_BYTES: Final = 10_000_000
-MAX_RATIO: Final = 300
 MAX_SMALL_PART_BYTES: Final = 50_000_000
-ENCRYPTED: Final = 0x1
 KINDS: Final = {
     "word": ("Word document", ".docx"),
     "ppt": ("PowerPoint presentation", ".pptx"),
@@ -40,7 +36,7 @@ class Package:
         self.what, suffix = KINDS[kind]
         try:
             self._zip = zipfile.ZipFile(file)
-        except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+        except zipped.DAMAGED as error:
             raise self.damaged("its end is missing, or is not what it should be") from error
         if len(self._zip.infolist()) > MAX_PARTS:
             raise Refused(
@@ -53,17 +49,16 @@ class Package:
         return part in self._zip.NameToInfo
 
     def open(self, part: str) -> IO[bytes]:
-        """Open a part to read it as a stream; refuse a bomb by what its head claims, which zipfile holds."""
+        """Open a part to read it as a stream."""
         info = self._zip.NameToInfo.get(part)
         if info is None:
             raise self.damaged(f"its part {part} is missing")
-        if info.flag_bits & ENCRYPTED:
+        if zipped.is_encrypted(info):
             raise Refused(
                 Code.FILE_ENCRYPTED,
                 f"The {self.what} is encrypted. Please remove the password and upload it again.",
             )
-        suspect = info.file_size > SUSPECT_BYTES and info.file_size > MAX_RATIO * info.compress_size
-        if suspect or info.file_size > MAX_PART_BYTES:
+        if zipped.is_bomb(info) or info.file_size > MAX_PART_BYTES:
             raise Refused(
                 Code.FILE_TOO_COMPLEX,
                 f"The {self.what} packs {info.file_size:,} bytes into {info.compress_size:,} ({part}). "
@@ -71,7 +66,7 @@ class Package:
             )
         try:
             return self._zip.open(info)
-        except (zipfile.BadZipFile, NotImplementedError) as error:
+        except zipped.DAMAGED as error:
             raise self.damaged(f"its part {part} cannot be unpacked") from error
 
     def tree(self, part: str) -> Element:
@@ -79,7 +74,7 @@ class Package:
         with self.open(part) as stream:
             try:
                 data = stream.read(MAX_SMALL_PART_BYTES + 1)
-            except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+            except zipped.DAMAGED as error:
                 raise self.damaged(f"its part {part} cannot be unpacked") from error
         if len(data) > MAX_SMALL_PART_BYTES:
             raise Refused(
@@ -99,7 +94,7 @@ class Package:
                     yield element
             except etree.XMLSyntaxError as error:
                 raise self.damaged(f"its part {part} breaks off or is not XML ({error.msg})") from error
-            except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+            except zipped.DAMAGED as error:
                 raise self.damaged(f"its part {part} cannot be unpacked") from error
 
     def related(self, part: str) -> dict[str, tuple[str, str]]:
