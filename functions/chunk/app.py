@@ -31,10 +31,10 @@ def chunker() -> Chunker:
     return Chunker.connect(env, clock.now)
 
 
-def take(record: SQSRecord, *, until: datetime) -> None:
+def take(record: SQSRecord, *, until: datetime, messages: int) -> None:
     """Take a message of S3, or the doorbell of a document."""
     body = record.json_body
-    chunker().take(body, until=until, receives=receives(record.raw_event))
+    chunker().take(body, until=until, receives=receives(record.raw_event), messages=messages)
     new = [] if "hop" in body else list(uploads(body))
     metrics.add_metric("Uploads", MetricUnit.Count, len(new))
 
@@ -49,9 +49,8 @@ def receives(message: dict[str, Any]) -> int:
 def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
     until = clock.now() + timedelta(milliseconds=context.get_remaining_time_in_millis()) - RESERVE
     messages = chunk.in_turn(event["Records"], name=itemgetter("messageId"), receives=receives)
-    response = process_partial_response(
-        event | {"Records": messages}, partial(take, until=until), processor, context
-    )
+    each = partial(take, until=until, messages=len(messages))
+    response = process_partial_response(event | {"Records": messages}, each, processor, context)
     chunker().flush()
     failures = len(response["batchItemFailures"])
     logger.info("chunked", messages=len(messages), failures=failures)

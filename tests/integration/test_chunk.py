@@ -48,6 +48,7 @@ def test_a_small_document_is_queued_with_all_its_records(world: World) -> None:
         "output_tokens": 0,
         "cost_usd": 0,
         "saved_usd": 0,
+        "overhead_usd": 0,
         # "Say Guten Tag": 13 bytes are 4 tokens, 12 more frame them; 16 in, 200 out at 0.03 and 0.12
         "estimate_usd": Decimal("0.00002448"),
     }

@@ -9,6 +9,7 @@ from math import ceil
 from typing import Any
 
 import pytest
+from batchline.aws import dynamo, meter
 
 from tests.integration.calls import Call
 from tests.integration.fake_bedrock import Say
@@ -16,31 +17,10 @@ from tests.integration.test_pack import ready
 from tests.integration.world import World
 
 
-def size(value: Any) -> int:
-    """Count the bytes of an attribute's value in DynamoDB's notation.
-
-    https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html
-    """
-    ((kind, inner),) = value.items()
-    match kind:
-        case "S":
-            return len(inner.encode())
-        case "N":
-            digits = sum(one.isdigit() for one in inner.lstrip("-0."))
-            return ceil(digits / 2) + 1 + inner.startswith("-")
-        case "SS":
-            return sum(len(one.encode()) for one in inner)
-        case "L":
-            return 3 + sum(1 + size(one) for one in inner)
-        case "M":
-            return 3 + sum(1 + len(name.encode()) + size(one) for name, one in inner.items())
-    return 1  # BOOL, NULL
-
-
 def units(world: World, table: str, key: dict[str, Any], item: dict[str, Any] | None) -> int:
     """Count the units of a write: of the item as it is after it, or else as it is in the end."""
     stored = item or world.packer().control.client.get_item(TableName=table, Key=key).get("Item", {})
-    return max(1, ceil(sum(len(name.encode()) + size(value) for name, value in stored.items()) / 1024))
+    return max(1, ceil(dynamo.item_size(stored) / 1024))
 
 
 def written(world: World, call: Call) -> dict[str, int]:
@@ -82,9 +62,15 @@ def per_document(world: World, documents: int, records: int, answer: int = 700) 
     world.run()
     assert {one["status"] for one in world.documents()} == {"COMPLETED"}
     totals: dict[str, int] = {}
+    metered = 0
     for call in world.calls.made:
+        service, _, operation = call.name.partition(".")
+        if service == "dynamodb":
+            metered += int(meter.units(operation, call.parameters, call.reply).write_units)
         for table, count in written(world, call).items():
             totals[table] = totals.get(table, 0) + count
+    # The functions' own meter sees no row that is updated in a transaction, but the jobs' index.
+    assert metered == pytest.approx(sum(totals.values()), rel=0.03)
     return {table: count / documents for table, count in totals.items()}
 
 

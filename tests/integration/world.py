@@ -223,7 +223,9 @@ class World:
             failed = set()
             for one in ordered:
                 try:
-                    chunker.take(one.body, until=self.clock() + RUN_TIME, receives=one.receives)
+                    chunker.take(
+                        one.body, until=self.clock() + RUN_TIME, receives=one.receives, messages=len(ordered)
+                    )
                 except Exception as error:
                     if self.fatal:
                         raise

@@ -21,6 +21,7 @@ def row(job: str = "j1", **changes: Any) -> dict[str, Any]:
         "output_tokens": 20,
         "cost_usd": Decimal("0.0000054"),
         "saved_usd": Decimal("0.0000054"),
+        "overhead_usd": Decimal("0.000000007"),
         "price": {"input": Decimal("0.03"), "output": Decimal("0.12"), "basis": "list"},
         "booked_at": "2026-10-05T09:00:00.000Z",
         "succeeded": 1,
@@ -50,6 +51,7 @@ def test_a_month_is_the_sum_of_its_days_by_what_is_alike() -> None:
         "retried": 4,
         "cost_usd": Decimal("0.0000108"),
         "saved_usd": Decimal("0.0000108"),
+        "overhead_usd": Decimal("0.000000014"),
         "booked_at": "2026-10-31T23:59:59.999Z",
     }
     assert first["entry"].startswith("notes#amazon.nova-lite-v1:0#")

@@ -1,6 +1,7 @@
 """`status`, `results`, `jobs` and `costs` in front of what the stages have written."""
 
 from collections.abc import Iterator
+from decimal import Decimal
 
 import pytest
 
@@ -74,6 +75,11 @@ def test_status_as_json_is_nothing_but_json(done: Cli) -> None:
     found = done.run("--json", "status", "--limit", "1", "--status", "completed")
     assert found.err == ""
     assert found.json["more"] is True
+    (shown,) = found.json["documents"]
+    overhead = next(
+        one["overhead_usd"] for one in done.world.documents() if one["document_id"] == shown["document_id"]
+    )
+    assert overhead > 0
     assert found.json["totals"] == {
         "documents": 1,
         "records": 1,
@@ -87,6 +93,8 @@ def test_status_as_json_is_nothing_but_json(done: Cli) -> None:
         "reasoning_tokens": 0,
         "cost_usd": "0.0000108",
         "saved_usd": "0",
+        "overhead_usd": str(overhead),
+        "total_usd": str(overhead + Decimal("0.0000108")),
     }
     (document,) = found.json["documents"]
     assert document["key"] == "inbox/notes/議事録 2026.md"

@@ -89,7 +89,16 @@ def test_a_document_outside_of_a_pipelines_folder_is_called_by_its_whole_key() -
 
 def test_totals_add_up_what_is_listed() -> None:
     one = Document.of(row())
-    other = Document.of(row(records=1, succeeded=0, failed=0, cost_usd=Decimal("0.00000001"), saved_usd=2))
+    other = Document.of(
+        row(
+            records=1,
+            succeeded=0,
+            failed=0,
+            cost_usd=Decimal("0.00000001"),
+            saved_usd=2,
+            overhead_usd=Decimal("0.000009"),
+        )
+    )
     assert Totals.of([one, other]).json() == {
         "documents": 2,
         "records": 4,
@@ -103,6 +112,8 @@ def test_totals_add_up_what_is_listed() -> None:
         "reasoning_tokens": 0,
         "cost_usd": Decimal("0.25000001"),
         "saved_usd": Decimal(2),
+        "overhead_usd": Decimal("0.000009"),
+        "total_usd": Decimal("0.25000901"),
     }
 
 

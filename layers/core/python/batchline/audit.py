@@ -165,7 +165,7 @@ def budget(name: str, committed: Decimal, spent: Decimal, amounts: Collection[Am
 
 
 def charge(row: Row) -> Charge:
-    return Charge(Decimal(row["cost_usd"]), Decimal(row["saved_usd"]))
+    return Charge(Decimal(row["cost_usd"]), Decimal(row["saved_usd"]), Decimal(row.get("overhead_usd", 0)))
 
 
 def _booked(subject: str, row: Row, entries: list[Row], where: str = "ledger") -> Iterator[Violation]:
@@ -179,8 +179,8 @@ def _booked(subject: str, row: Row, entries: list[Row], where: str = "ledger") -
     if money != charge(row):
         yield Violation(
             subject,
-            f"cost {row['cost_usd']} and saved {row['saved_usd']} USD, but in its {where} are "
-            f"{money.cost_usd} and {money.saved_usd}",
+            f"cost {row['cost_usd']}, saved {row['saved_usd']} and took {row.get('overhead_usd', 0)} USD of "
+            f"overhead, but in its {where} are {money.cost_usd}, {money.saved_usd} and {money.overhead_usd}",
         )
 
 

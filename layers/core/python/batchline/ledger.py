@@ -14,7 +14,7 @@ type Row = Mapping[str, Any]
 UNATTRIBUTED: Final = "-"
 # What adds up; the first ones a row has always, the others where they are not 0.
 ALWAYS: Final = (*COUNTED_TOKENS, "succeeded", "failed", "retried")
-MONEY: Final = ("cost_usd", "saved_usd")
+MONEY: Final = ("cost_usd", "saved_usd", "overhead_usd")
 SUMMED: Final = (
     *(*ALWAYS, *MONEY),
     *TOKENS[len(COUNTED_TOKENS) :],

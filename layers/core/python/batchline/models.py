@@ -146,13 +146,25 @@ COUNTED_TOKENS: Final = TOKENS[:2]
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """What a piece of work cost and what it saved against the on-demand price, in USD."""
+    """What a piece of work cost and what it saved against the on-demand price, in USD.
+
+    `cost_usd` is the model's; `overhead_usd` is what the pipeline itself is estimated to have cost.
+    """
 
     cost_usd: Decimal = Decimal(0)
     saved_usd: Decimal = Decimal(0)
+    overhead_usd: Decimal = Decimal(0)
+
+    @property
+    def total_usd(self) -> Decimal:
+        return self.cost_usd + self.overhead_usd
 
     def __add__(self, other: "Charge") -> "Charge":
-        return Charge(self.cost_usd + other.cost_usd, self.saved_usd + other.saved_usd)
+        return Charge(
+            self.cost_usd + other.cost_usd,
+            self.saved_usd + other.saved_usd,
+            self.overhead_usd + other.overhead_usd,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +204,8 @@ class Shard(Frozen):
     `failures` how many jobs with them have failed as a whole. It is not packed before `not_before`. Where
     its pipeline has a cache, `cache` says for how many seconds an answer is used again, and `distinct` how
     many requests will be sent, if that is known to be fewer than there are records.
+    `overhead_usd` is what the pipeline itself has spent on it before it was registered, and what its
+    documents' ends will take.
 
     `most_usd` is what each of the ranges has committed of its document's budget. The records of a `guarded`
     shard are of one document; they wait until all of it is read and its budget covers it.
@@ -217,6 +231,7 @@ class Shard(Frozen):
     not_before: str | None = None
     cache: int | None = None
     distinct: int | None = None
+    overhead_usd: Decimal = Decimal(0)
     ranges: tuple[str, ...]
     most_usd: tuple[Decimal, ...] = ()
     guarded: bool = False

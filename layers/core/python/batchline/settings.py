@@ -20,6 +20,14 @@ class Shared(BaseSettings):
     limits: str = ""
 
 
+class Function(BaseSettings):
+    """What Lambda says of the function itself. `memory_mb`: elsewhere the template's own value."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    memory_mb: int = Field(default=1_024, ge=1, validation_alias="AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
+
+
 class Chunk(Shared):
     """What the chunk function needs."""
 

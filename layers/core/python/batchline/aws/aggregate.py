@@ -80,6 +80,7 @@ class Aggregator:
 
         None: it is not that far.
         """
+        clients.meter().begin(self.clock)
         row = self.documents.get(document_id)
         if row is None:
             return None
@@ -204,6 +205,8 @@ class Aggregator:
                 input_tokens=usage.input_tokens,
                 output_tokens=usage.output_tokens,
                 most_usd=[budgets.dearest(usage, pipeline, reducing.model)],
+                # Its document's end has been foreseen; this run of aggregate is one more.
+                overhead_usd=clients.meter().lap(),
             ),
             name=row["pipeline"],
             pipeline=pipeline,

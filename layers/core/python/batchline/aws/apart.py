@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from batchline import ids, records
+from batchline import ids, overhead, records
 from batchline.aws import dynamo, objects
 from batchline.aws.control import Control
 from batchline.aws.objects import Work
@@ -69,6 +69,7 @@ class Parting:
                 "bytes": sum(map(len, lines)),
                 "input_tokens": read,
                 "output_tokens": written,
+                "overhead_usd": overhead.booked(shard.overhead_usd * len(lines) / shard.records),
                 "ranges": tuple(shard.ranges[n] for n in mine),
                 "most_usd": tuple(shard.most_usd[n] for n in mine if n < len(shard.most_usd)),
             }

@@ -1,6 +1,7 @@
 """Booking: what a closed job writes into the ledger."""
 
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 
 from batchline import prices
 from batchline.aws.dynamo import Row
@@ -28,16 +29,24 @@ def reused(row: Row, tally: Tally) -> Row:
 
 
 def document(
-    row: Row, document_id: str, tally: Tally, *, region: str, pipeline: str, tags: Mapping[str, str]
+    row: Row,
+    document_id: str,
+    tally: Tally,
+    *,
+    region: str,
+    pipeline: str,
+    overhead_usd: Decimal,
+    tags: Mapping[str, str],
 ) -> Row:
     """Write what a job charged for one document; `tags` are those of its pipeline."""
     entry = _entry(row, f"document#{document_id}", row["job_id"], tally.usage, region)
-    return entry | _counts(row, tally) | {"pipeline": pipeline} | _tags(tags)
+    return entry | _counts(row, tally) | {"pipeline": pipeline, "overhead_usd": overhead_usd} | _tags(tags)
 
 
 def job(
     row: Row,
     by_pipeline: Mapping[str, Tally],
+    borne: Mapping[str, Decimal],
     *,
     region: str,
     booked: Tally,
@@ -47,14 +56,14 @@ def job(
 ) -> Iterator[Row]:
     """Write a job's total, its share of the day by pipeline, and what belongs to no document.
 
-    `tags` are those of each pipeline.
+    `borne` is each pipeline's share of the job's overhead, `tags` are those of each pipeline.
     """
     job_id, day = row["job_id"], f"day#{row['closed_at'][:10]}"
     for name, tally in by_pipeline.items():
         yield (
             _entry(row, day, f"{name}#{job_id}", tally.usage, region)
             | _counts(row, tally)
-            | {"pipeline": name}
+            | {"pipeline": name, "overhead_usd": borne[name]}
             | _tags(tags[name])
         )
     if unowned != Usage():
@@ -65,6 +74,7 @@ def job(
         | _counts(row, booked)
         | {f"booked_{name}": number for name, number in booked.usage.told().items()}
         | {
+            "overhead_usd": sum(borne.values(), Decimal(0)),
             "manifest_input_tokens": manifest.input_tokens if manifest else None,
             "manifest_output_tokens": manifest.output_tokens if manifest else None,
             "verified": manifest is not None,

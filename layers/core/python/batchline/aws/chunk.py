@@ -72,12 +72,14 @@ class Chunker:
         cutter = Cutter(documents, inbox, versions, small, large, documents_queue, clock)
         return cls(documents, control, inbox, versions, small, cutter, uploads_queue, documents_queue, clock)
 
-    def take(self, body: Mapping[str, Any], *, until: datetime, receives: int = 1) -> None:
+    def take(self, body: Mapping[str, Any], *, until: datetime, receives: int = 1, messages: int = 1) -> None:
         """Take a message: S3's of uploads, or the doorbell of a document. Taking it again changes nothing.
 
         `until` is when the function must have ended. A message that was delivered before may have
-        killed the function then, so it waits for no others and no others wait for it.
+        killed the function then, so it waits for no others and no others wait for it. `messages` is how
+        many came together, and share what the run itself takes.
         """
+        clients.meter().begin(self.clock, messages=messages)
         run = Run(until, int(body.get("hop", 0)))
         if self.clock() + START_TIME > until and run.hop < MAX_HOPS:
             self.uploads_queue.ring({**body, "hop": run.hop + 1})

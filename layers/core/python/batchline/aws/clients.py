@@ -6,6 +6,10 @@ from typing import TYPE_CHECKING
 import boto3
 from botocore.config import Config
 
+from batchline import settings
+from batchline.aws.meter import Meter
+from batchline.overhead import REGION
+
 if TYPE_CHECKING:
     from mypy_boto3_bedrock import BedrockClient
     from mypy_boto3_bedrock_runtime import BedrockRuntimeClient
@@ -32,24 +36,31 @@ ATTENDED = Config(retries={"mode": "standard", "total_max_attempts": 2}, connect
 
 
 @cache
+def meter() -> Meter:
+    """Count this process's own calls, to say what they cost."""
+    return Meter(boto3.session.Session().region_name or REGION, settings.Function().memory_mb)
+
+
+@cache
 def s3() -> "S3Client":
-    return boto3.client("s3", config=RETRIES)
+    return meter().watch(boto3.client("s3", config=RETRIES))
 
 
 @cache
 def sqs() -> "SQSClient":
-    return boto3.client("sqs", config=RETRIES)
+    return meter().watch(boto3.client("sqs", config=RETRIES))
 
 
 @cache
 def dynamodb() -> "DynamoDBClient":
     # Our own items are checked by mypy and the tests; botocore's check costs half of a batch write.
-    return boto3.client("dynamodb", config=RETRIES.merge(Config(parameter_validation=False)))
+    made = boto3.client("dynamodb", config=RETRIES.merge(Config(parameter_validation=False)))
+    return meter().watch(made)
 
 
 @cache
 def events() -> "EventBridgeClient":
-    return boto3.client("events", config=RETRIES)
+    return meter().watch(boto3.client("events", config=RETRIES))
 
 
 @cache

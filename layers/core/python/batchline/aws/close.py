@@ -7,15 +7,15 @@ once has a guard of its own. When the time is up it stops at a cursor, and the n
 
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from itertools import batched, groupby
 from operator import attrgetter
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from batchline import collect
-from batchline.aws import booking, dynamo, objects
+from batchline import collect, overhead
+from batchline.aws import booking, clients, dynamo, objects
 from batchline.aws.afford import Affording, Allowed
 from batchline.aws.booking import charge
 from batchline.aws.control import PAUSED_AFTER, Control
@@ -53,6 +53,16 @@ class Closed:
     paused: bool
 
 
+class Share(NamedTuple):
+    """What a job did for a document, whose last record is before position `stop`."""
+
+    document_id: str
+    stop: int
+    tally: Tally
+    pipeline: str
+    overhead_usd: Decimal
+
+
 @dataclass(frozen=True, slots=True)
 class Closer:
     """Closes jobs of which every part has been read."""
@@ -71,7 +81,7 @@ class Closer:
     clock: Callable[[], datetime]
 
     def begin(self, row: Row, expected: Expected, lease: JobLease) -> Row:
-        """Move a job on from COLLECTING to CLOSING, and pin what is cancelled.
+        """Move a job on from COLLECTING to CLOSING, and pin what is cancelled and what its overhead is.
 
         A close that is repeated decides the same, whatever has been cancelled meanwhile.
         """
@@ -82,6 +92,7 @@ class Closer:
             stored = {"documents": sorted(cancels.documents), "pipelines": dict(cancels.pipelines)}
             self.work.put_json(key, stored)
             attributes["cancels_key"] = key
+        attributes["overhead_usd"] = self._overhead(row, expected)
         at = timestamp(self.clock())
         return self.jobs.move(
             row,
@@ -93,6 +104,13 @@ class Closer:
             close_cursor=0,
             **attributes,
         )
+
+    def _overhead(self, row: Row, expected: Expected) -> Decimal:
+        """Say what the pipeline itself has spent on a job so far, and will for its close, in USD."""
+        meter = clients.meter()
+        documents = sum(1 for _ in groupby(expected.stretches(), key=attrgetter("document_id")))
+        to_come = overhead.closing(documents, len(row["pipelines"]))
+        return overhead.booked(Decimal(row.get("runs_usd", 0)) + meter.spent() + meter.usd(to_come))
 
     def _touching(self, expected: Expected) -> Cancels:
         """Read what is cancelled of a job's records."""
@@ -204,9 +222,9 @@ class Closer:
         """
         tags = self._tags(outcomes.expected)
 
-        def account(document: tuple[str, int, Tally, str]) -> str | None:
-            document_id, _, tally, _ = document
-            spent = charge(row, tally.usage)
+        def account(document: Share) -> str | None:
+            document_id, _, tally, _, overhead_usd = document
+            spent = replace(charge(row, tally.usage), overhead_usd=overhead_usd)
             changed = spent.cost_usd - committed.get(document_id, Decimal(0))
             written = self.documents.account(
                 document_id,
@@ -222,15 +240,23 @@ class Closer:
 
         cursor = int(row["close_cursor"])
         with ThreadPoolExecutor(WRITERS) as pool:
-            documents = _by_document(outcomes, cursor)
+            documents = _by_document(row, outcomes, cursor)
             for group in batched(documents, DOCUMENTS_AT_ONCE, strict=False):
                 self.costs.book(
-                    booking.document(row, name, tally, region=self.costs.region, pipeline=of, tags=tags[of])
-                    for name, _, tally, of in group
+                    booking.document(
+                        row,
+                        one.document_id,
+                        one.tally,
+                        region=self.costs.region,
+                        pipeline=one.pipeline,
+                        overhead_usd=one.overhead_usd,
+                        tags=tags[one.pipeline],
+                    )
+                    for one in group
                 )
                 done = list(lease.keeping(pool.map(account, group)))
                 self.documents_queue.ring_all({"document_id": one} for one in done if one)
-                cursor = group[-1][1]
+                cursor = group[-1].stop
                 if cursor < len(outcomes.expected):
                     self.jobs.note(row["job_id"], owner=lease.owner, close_cursor=cursor)
                     if self.clock() > until:
@@ -243,6 +269,7 @@ class Closer:
         total = Tally()
         for tally in by_pipeline.values():
             total += tally
+        borne = _borne(row, outcomes.expected)
         manifest = self._manifest(row)
         unowned = outcomes.unowned
         if manifest:
@@ -254,6 +281,7 @@ class Closer:
         entries = booking.job(
             row,
             by_pipeline,
+            borne,
             region=self.costs.region,
             booked=total,
             unowned=unowned,
@@ -320,14 +348,30 @@ class Closer:
         return None
 
 
-def _by_document(outcomes: Outcomes, start: int) -> Iterator[tuple[str, int, Tally, str]]:
-    """Yield each document from a position on, where it ends, what the job did for it, and its pipeline."""
+def _by_document(row: Row, outcomes: Outcomes, start: int) -> Iterator[Share]:
+    """Yield what the job did for each document, from a position on."""
     stretches = outcomes.expected.stretches(start) if start < len(outcomes.expected) else ()
     for document_id, group in groupby(stretches, key=attrgetter("document_id")):
         tally = Tally()
         for one in group:
             tally += outcomes.tally(one.start, one.stop, attempt=one.attempt)
-        yield document_id, one.stop, tally, one.shard.pipeline
+        overhead_usd = _share(row, outcomes.expected, start, one.stop)
+        yield Share(document_id, one.stop, tally, one.shard.pipeline, overhead_usd)
+        start = one.stop
+
+
+def _share(row: Row, expected: Expected, start: int, stop: int) -> Decimal:
+    """Say what records at neighbouring positions bear of a job's overhead."""
+    return overhead.share(Decimal(row.get("overhead_usd", 0)), start, stop, len(expected))
+
+
+def _borne(row: Row, expected: Expected) -> dict[str, Decimal]:
+    """Say what each pipeline bears of a job's overhead: the sum of its documents' shares."""
+    found: dict[str, Decimal] = {}
+    for one in expected.stretches():
+        name = one.shard.pipeline
+        found[name] = found.get(name, Decimal(0)) + _share(row, expected, one.start, one.stop)
+    return found
 
 
 def _by_pipeline(outcomes: Outcomes) -> dict[str, Tally]:

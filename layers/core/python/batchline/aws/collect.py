@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, Self
 
-from batchline import settings
+from batchline import overhead, settings
 from batchline.aws import clients, objects, output
 from batchline.aws.afford import Affording
 from batchline.aws.bedrock import Bedrock
@@ -133,11 +133,14 @@ class Collector:
 
         Takes no lease: several parts of a job are read at once, and one that is read twice is the same.
         """
+        meter = clients.meter()
+        meter.begin(self.clock)
         row = self.jobs.get(job_id)
         if row is None or row["status"] != JobStatus.COLLECTING or str(number) in row.get("parts_done", ()):
             return False
         self.output.read(row, number, self._expected(row), lambda: None)
-        row = self.jobs.part_done(job_id, number)
+        spent = meter.lap() + meter.usd(overhead.LAST_CALLS)
+        row = self.jobs.part_done(job_id, number, overhead.booked(spent))
         if row and len(row["parts_done"]) == row["parts"]:
             self.job_events_queue.ring({"job_id": job_id})
         return True

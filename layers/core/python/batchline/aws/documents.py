@@ -74,6 +74,7 @@ class Arrival:
             "output_tokens": 0,
             "cost_usd": Decimal(0),
             "saved_usd": Decimal(0),
+            "overhead_usd": Decimal(0),
             "estimate_usd": Decimal(0),
             # What it has cost, and what its records on their way may still cost at most.
             "committed_usd": Decimal(0),
@@ -375,6 +376,7 @@ class Documents:
             **usage.told(),
             "cost_usd": charge.cost_usd,
             "saved_usd": charge.saved_usd,
+            "overhead_usd": charge.overhead_usd,
             **reused,
             "committed_usd": committed,
             "applied": {job_id},

@@ -59,14 +59,15 @@ def to_item(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def size(row: Mapping[str, Any]) -> int:
-    """Count the bytes of an item as DynamoDB does; a write unit takes 1,024 of them.
+    """Count the bytes of a row as DynamoDB does; a write unit takes 1,024 of them."""
+    return item_size(to_item(row))
+
+
+def item_size(item: Mapping[str, Any]) -> int:
+    """Count the bytes of an item, which is in DynamoDB's notation already.
 
     https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html
     """
-    return _size_of_map(to_item(row))
-
-
-def _size_of_map(item: Mapping[str, Any]) -> int:
     return sum(len(name.encode()) + _size(value) for name, value in item.items())
 
 
@@ -82,7 +83,7 @@ def _size(value: Mapping[str, Any]) -> int:
         case "L":
             return 3 + sum(1 + _size(one) for one in inner)
         case "M":
-            return 3 + len(inner) + _size_of_map(inner)
+            return 3 + len(inner) + item_size(inner)
     return 1
 
 

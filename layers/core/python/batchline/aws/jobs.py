@@ -35,7 +35,8 @@ class Opening:
     Tokens are estimates, `reserved` is USD by pipeline and the most that the job may cost at the price of
     its engine and tier, and `approved` how much of it no limit of a day stops; `price_basis` says what that
     price rests on, `on_demand_usd` is the most that the same records may cost one by one. `deadline_at` and
-    `timeout_hours` are as of a shard.
+    `timeout_hours` are as of a shard; `overhead_usd` is what the pipeline itself has spent
+    by then.
     """
 
     job_id: str
@@ -55,6 +56,7 @@ class Opening:
     on_demand_usd: Decimal
     created_at: str
     why: str
+    overhead_usd: Decimal
     deadline_at: str | None = None
     timeout_hours: int | None = None
 
@@ -124,6 +126,7 @@ class Jobs:
                 "reserve_day": opening.created_at[:10],
                 "created_at": opening.created_at,
                 "why": opening.why,
+                "runs_usd": opening.overhead_usd,
                 "deadline_at": opening.deadline_at,
                 "timeout_hours": opening.timeout_hours,
                 "history": [f"{opening.created_at} {JobStatus.OPEN}"],
@@ -144,14 +147,18 @@ class Jobs:
         written = dynamo.write(self.client, request)
         return written.row if written.done else None
 
-    def release(self, job_id: str, owner: str) -> None:
-        """Give the lease back, if it is still ours."""
+    def release(self, job_id: str, owner: str, spent_usd: Decimal | None) -> None:
+        """Give the lease back, if it is still ours, and add what the pipeline has spent under it.
+
+        Repeating it changes nothing: the lease is not ours any more.
+        """
+        spent = {} if spent_usd is None else {"spent": spent_usd}
         request = dynamo.update(
             self.table,
             {"job_id": job_id},
-            "REMOVE #lease_owner, #lease_until",
+            f"{'ADD #runs_usd :spent ' if spent else ''}REMOVE #lease_owner, #lease_until",
             when="#lease_owner = :owner",
-            values={"owner": owner},
+            values={"owner": owner, **spent},
         )
         dynamo.write(self.client, request)
 
@@ -238,20 +245,25 @@ class Jobs:
         )
         return dynamo.write(self.client, request).done
 
-    def part_done(self, job_id: str, part: int) -> Row | None:
-        """Remember that a part of the job's output has been read, and return the row after it.
+    def part_done(self, job_id: str, part: int, spent_usd: Decimal) -> Row | None:
+        """Remember that a part of the job's output has been read, and what reading it has taken.
 
-        Repeating it changes nothing. None: the job is beyond collecting.
+        Returns the row after it. Repeating it changes nothing. None: the job is beyond collecting.
         """
         request = dynamo.update(
             self.table,
             {"job_id": job_id},
-            "ADD #parts_done :part",
-            when="#status = :collecting",
-            values={"part": {str(part)}, "collecting": JobStatus.COLLECTING},
+            "ADD #parts_done :part, #runs_usd :spent",
+            when="#status = :collecting AND NOT contains(#parts_done, :number)",
+            values={
+                "part": {str(part)},
+                "number": str(part),
+                "spent": spent_usd,
+                "collecting": JobStatus.COLLECTING,
+            },
         )
-        written = dynamo.write(self.client, request)
-        return written.row if written.done else None
+        row = dynamo.write(self.client, request).row
+        return row if row and row["status"] == JobStatus.COLLECTING else None
 
     def register_retry(self, job_id: str, *, cursor: int) -> Row:
         """Count one more retry shard of a job; joins the shard's transaction."""

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from batchline import budgets, ids
-from batchline.aws import dynamo
+from batchline import budgets, ids, overhead
+from batchline.aws import clients, dynamo
 from batchline.aws.control import Control
 from batchline.aws.documents import Arrival, Documents, settled
 from batchline.aws.dynamo import Row
@@ -90,9 +90,14 @@ class LargeDocuments:
 
     def _register(self, document_id: str, cursor: int, part: Part, chosen: Chosen) -> bool:
         """Register one shard. False: another run has got further, or the document has ended."""
+        meter = clients.meter()
+        # Its end is booked on its first shard, what each further record adds to that on the record's own.
+        to_come = overhead.ending(0 if cursor else 1, len(part.records))
         # With a budget for one document nothing is asked before all of it is known.
         guarded = budgets.per_document(chosen.pipeline) is not None
-        shard = self.parts.write(ids.shard_id(), [part], chosen, guarded=guarded)
+        shard = self.parts.write(
+            ids.shard_id(), [part], chosen, guarded=guarded, overhead_usd=meter.lap() + meter.usd(to_come)
+        )
         owner = self.documents.register(
             document_id,
             cursor=cursor,
@@ -112,6 +117,7 @@ class LargeDocuments:
                 and int(row["cursor"]) == cursor + 1
                 and progress(row) == part.progress
             )
+        meter.lap()  # what this took was foreseen
         return True
 
 

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from batchline import overhead
+from batchline.aws import clients
 from batchline.aws.dynamo import Row
 from batchline.aws.jobs import RENEW_SECONDS, Jobs
 from batchline.errors import LostRace
@@ -13,7 +15,9 @@ from batchline.errors import LostRace
 class JobLease:
     """The exclusive right to work on a job, kept alive by `keep` and given back on exit.
 
-    It lasts 90 seconds from the last renewal, so a function that dies blocks nobody for longer.
+    It lasts 90 seconds from the last renewal, so a function that dies blocks nobody for longer. What is
+    spent while it is held is added to the job's row when it is given back, once, unless an earlier run has
+    shared the job's overhead out already.
     """
 
     jobs: Jobs
@@ -21,11 +25,15 @@ class JobLease:
     owner: str
     clock: Callable[[], datetime]
     renewed: float = 0.0
+    reckoned: bool = False
 
     def take(self) -> Row | None:
         """Take the lease and read the job. None: somebody else works on it, or there is no job."""
+        clients.meter().begin(self.clock)
         self.renewed = self.clock().timestamp()
-        return self.jobs.lease(self.job_id, self.owner, self.renewed)
+        row = self.jobs.lease(self.job_id, self.owner, self.renewed)
+        self.reckoned = row is not None and "overhead_usd" in row
+        return row
 
     def keep(self) -> None:
         """Renew the lease when it is due. Raises LostRace when it is gone."""
@@ -42,4 +50,6 @@ class JobLease:
             yield item
 
     def give_back(self) -> None:
-        self.jobs.release(self.job_id, self.owner)
+        meter = clients.meter()
+        spent = overhead.booked(meter.lap() + meter.usd(overhead.LAST_CALLS))
+        self.jobs.release(self.job_id, self.owner, None if self.reckoned else spent)

@@ -16,7 +16,7 @@ from math import ceil
 from operator import attrgetter
 from typing import Final, Self
 
-from batchline import budgets, catalog, ids, pack, prices, settings
+from batchline import budgets, catalog, ids, overhead, pack, prices, settings
 from batchline.approvals import NONE_APPROVED, Approvals
 from batchline.aws import clients, dynamo
 from batchline.aws.apart import Parting
@@ -114,6 +114,7 @@ class Packer:
             if hop < MAX_HOPS:
                 self.wake_queue.ring({"hop": hop + 1}, delay_seconds=LOSER_DELAY_SECONDS)
             return Packed()
+        clients.meter().begin(self.clock)
         run = _Run(self, lease, until)
         try:
             run.go()
@@ -208,7 +209,9 @@ class _Run:
             cancels=self._cancels,
             approvals=self._approvals,
         )
-        opened = [one for one in planned.jobs if self._open(one)]
+        planning = clients.meter().lap() / max(1, len(planned.jobs))
+        opened = [one for one in planned.jobs if self._open(one, planning)]
+        clients.meter().lap()  # what opening took was foreseen
         self.again = self.again or (more and bool(opened))
         resumed = {name for job in opened for one in job.shards if one.held for name in documents_of(one)}
         reasons = {lane.name: lane.reason for lane in lanes}
@@ -304,12 +307,15 @@ class _Run:
             self._budgets[name] = self.packer.pipelines.get(name, version).budget if version else None
         return self._budgets[name]
 
-    def _open(self, planned: Planned) -> bool:
-        """Open one job. False: its slot or a budget was gone. Raises LostRace when fenced off."""
+    def _open(self, planned: Planned, planning: Decimal) -> bool:
+        """Open one job, of which the planning has taken so many USD.
+
+        False: its slot or a budget was gone. Raises LostRace when fenced off.
+        """
         now = self._now()
         packer, control = self.packer, self.packer.control
         job_id = ids.job_id(now)
-        opening = _opening(planned, job_id, timestamp(now), self._approvals)
+        opening = _opening(planned, job_id, timestamp(now), planning, self._approvals)
         packer.work.put_plan(job_id, planned.shards)
         writes = [control.fence(self.lease.epoch, job_id, now.timestamp()), packer.jobs.opened(opening)]
         if planned.engine is Engine.BATCH:
@@ -430,8 +436,10 @@ def _at_once[T](do: Callable[[T], object], items: Iterable[T]) -> None:
             pass
 
 
-def _opening(planned: Planned, job_id: str, at: str, approvals: Approvals) -> Opening:
+def _opening(planned: Planned, job_id: str, at: str, planning: Decimal, approvals: Approvals) -> Opening:
     shards, first = planned.shards, planned.shards[0]
+    pipelines = len({one.pipeline for one in shards})
+    spent = planning + clients.meter().usd(overhead.opening(pipelines))
 
     def most(some: Iterable[Shard]) -> dict[str, Decimal]:
         return {
@@ -457,6 +465,7 @@ def _opening(planned: Planned, job_id: str, at: str, approvals: Approvals) -> Op
         on_demand_usd=sum((pack.most(one, Engine.ON_DEMAND, Tier.DEFAULT) for one in shards), Decimal(0)),
         created_at=at,
         why=planned.why,
+        overhead_usd=overhead.booked(sum((one.overhead_usd for one in shards), spent)),
         deadline_at=min((one.deadline_at for one in shards if one.deadline_at), default=None),
         timeout_hours=max((one.timeout_hours for one in shards if one.timeout_hours), default=None),
     )

@@ -31,8 +31,19 @@ class Parts:
     wake_queue: Queue
     clock: Callable[[], datetime]
 
-    def write(self, shard_id: str, parts: Sequence[Part], chosen: Chosen, *, guarded: bool = False) -> Shard:
-        """Write the object of a shard. Until it is registered nobody knows of it."""
+    def write(
+        self,
+        shard_id: str,
+        parts: Sequence[Part],
+        chosen: Chosen,
+        *,
+        overhead_usd: Decimal,
+        guarded: bool = False,
+    ) -> Shard:
+        """Write the object of a shard. Until it is registered nobody knows of it.
+
+        `overhead_usd` is what the pipeline itself has spent on its parts.
+        """
         records = sum(len(part.records) for part in parts)
         contents = Contents(
             ranges=[part.range for part in parts],
@@ -40,6 +51,7 @@ class Parts:
             input_tokens=sum(part.input_tokens for part in parts),
             output_tokens=records * chosen.pipeline.inference.max_tokens,
             most_usd=[most(chosen.pipeline, part) for part in parts],
+            overhead_usd=overhead_usd,
         )
         return self.shards.write(
             shard_id,

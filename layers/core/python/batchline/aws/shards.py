@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from batchline import chunk
-from batchline.aws import dynamo, objects
+from batchline import chunk, overhead
+from batchline.aws import clients, dynamo, objects
 from batchline.aws.control import Control
 from batchline.aws.dynamo import Row
 from batchline.aws.objects import Work
@@ -25,6 +25,7 @@ class Contents:
 
     Tokens are sums; `output_tokens` is the most they may answer.
     `most_usd` is what each range has committed of its document's budget.
+    `overhead_usd` is what the pipeline itself has spent on them, beside writing and registering the shard.
     """
 
     ranges: Sequence[Range]
@@ -32,6 +33,7 @@ class Contents:
     input_tokens: int
     output_tokens: int
     most_usd: Sequence[Decimal]
+    overhead_usd: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,7 @@ class Shards:
             first_at = timestamp(now)
             if pipeline.deadline is not None:
                 deadline_at = timestamp(now + timedelta(seconds=pipeline.deadline))
+        registering = clients.meter().usd(overhead.registering(len(contents.ranges)))
         key = objects.shard_key(shard_id)
         self.work.put(key, data)
         return Shard(
@@ -93,6 +96,7 @@ class Shards:
             not_before=not_before,
             cache=pipeline.cache.ttl if pipeline.cache else None,
             distinct=distinct,
+            overhead_usd=overhead.booked(contents.overhead_usd + registering),
             urgent_at=timestamp(now + timedelta(seconds=pipeline.max_wait)),
             ranges=tuple(map(str, contents.ranges)),
             most_usd=tuple(contents.most_usd),

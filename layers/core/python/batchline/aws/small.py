@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Final
 
-from batchline import budgets, chunk, ids
-from batchline.aws import dynamo
+from batchline import budgets, chunk, ids, overhead
+from batchline.aws import clients, dynamo
 from batchline.aws.documents import Arrival, Documents
 from batchline.aws.parts import Chosen, Parts, estimate, most
 from batchline.chunk import Part
@@ -15,10 +16,17 @@ SHARD_DOCUMENTS: Final = dynamo.TRANSACTION_WRITES - 1
 
 @dataclass(frozen=True, slots=True)
 class Small:
-    """A document whose records all go into one shard."""
+    """A document whose records all go into one shard, and what reading it has taken in USD."""
 
     arrival: Arrival
     part: Part
+    spent: Decimal
+
+    @property
+    def overhead_usd(self) -> Decimal:
+        """Say what its row and its end will have taken as well."""
+        rest = overhead.ARRIVAL + overhead.ending(1, len(self.part.records))
+        return self.spent + clients.meter().usd(rest)
 
 
 @dataclass(slots=True)
@@ -42,10 +50,11 @@ class SmallDocuments:
         """Take a document. It is not safe before `write`, and no upload may be acknowledged earlier."""
         key = (chosen.name, chosen.version)
         waiting = self._waiting.setdefault(key, Waiting(chosen))
-        waiting.documents[arrival.document_id] = Small(arrival, part)
+        waiting.documents[arrival.document_id] = Small(arrival, part, clients.meter().lap())
         waiting.bytes += part.size
         if waiting.bytes > 2 * chunk.SHARD_BYTES:  # memory, whatever a batch holds
             self._write(self._waiting.pop(key))
+            clients.meter().lap()
 
     def write(self) -> None:
         """Write all documents taken so far, many to a shard."""
@@ -53,6 +62,7 @@ class SmallDocuments:
         self._waiting.clear()  # what fails is delivered again, to whichever process
         for one in taken:
             self._write(one)
+        clients.meter().lap()  # what this took was foreseen
 
     def _write(self, waiting: Waiting) -> None:
         chosen = waiting.chosen
@@ -72,7 +82,13 @@ class SmallDocuments:
         left = dict(group)
         while left:
             members = list(left.values())
-            shard = self.parts.write(ids.shard_id(), [one.part for one in members], chosen, guarded=guarded)
+            shard = self.parts.write(
+                ids.shard_id(),
+                [one.part for one in members],
+                chosen,
+                guarded=guarded,
+                overhead_usd=sum((one.overhead_usd for one in members), Decimal(0)),
+            )
             owners = [
                 self.documents.queued(
                     one.arrival,

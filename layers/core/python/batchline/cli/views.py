@@ -17,7 +17,9 @@ MOVING: Final = frozenset({DocumentStatus.CHUNKING, DocumentStatus.QUEUED, Docum
 
 
 def charge_of(row: Row) -> Charge:
-    return Charge(Decimal(row.get("cost_usd", 0)), Decimal(row.get("saved_usd", 0)))
+    return Charge(
+        Decimal(row.get("cost_usd", 0)), Decimal(row.get("saved_usd", 0)), Decimal(row.get("overhead_usd", 0))
+    )
 
 
 def failure_of(row: Row) -> Failure | None:
@@ -30,6 +32,8 @@ def amounts(usage: Usage, charge: Charge) -> dict[str, Any]:
         **dict(zip(TOKENS, usage, strict=True)),
         "cost_usd": charge.cost_usd,
         "saved_usd": charge.saved_usd,
+        "overhead_usd": charge.overhead_usd,
+        "total_usd": charge.total_usd,
     }
 
 
