@@ -20,6 +20,7 @@ from typing import Any
 import orjson
 from batchline import collect, pipelines
 from batchline.aws import close, dynamo, objects, output
+from batchline.aws.afford import Affording
 from batchline.aws.close import Closer
 from batchline.aws.lease import JobLease
 from batchline.aws.objects import StoredObject
@@ -238,6 +239,7 @@ def collect_job(folder: Path, records: int) -> None:
         pipelines=nowhere,
         output=reader,
         retries=nowhere,
+        affording=Affording(nowhere, nowhere, nowhere, bucket, nowhere, nowhere),
         documents_queue=nowhere,
         clock=lambda: NOW,
     )

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from batchline.aws import clients
+from batchline.aws.approve import Approver
 from batchline.aws.cancel import Canceller
 from batchline.aws.queues import Queue
 from batchline.aws.results import Results
@@ -166,6 +167,11 @@ def retrier(world: World) -> Retrier:
         wake_queue=packer.wake_queue,
         clock=world.clock,
     )
+
+
+def approver(world: World) -> Approver:
+    packer = world.packer()
+    return Approver(packer.documents, packer.control, packer.wake_queue, packer.documents_queue, world.clock)
 
 
 def cancel(world: World, name: str) -> None:
@@ -329,6 +335,17 @@ def held_by_the_budget(world: World) -> None:
     midnight = world.clock().date() + timedelta(days=1)
     world.clock.at = datetime.fromisoformat(f"{midnight}T00:00:30+00:00")
     until(world, lambda: status(world, "b") in TERMINAL)
+
+
+@scenario(budget={"per_document_usd": 0.00003})
+def approved_over_its_own_budget(world: World) -> None:
+    """A document is too dear until somebody approves it and its retry; another cannot afford its own."""
+    upload(world, "a", "long", "plain")
+    until(world, lambda: status(world, "a") == "HELD")
+    row = world.document("inbox/rows/a.jsonl")
+    person(world, lambda: approver(world).approve_documents([row]))
+    upload(world, "b", "long alone")
+    until(world, lambda: {status(world, "a"), status(world, "b")} <= TERMINAL)
 
 
 @scenario(too_few="wait")

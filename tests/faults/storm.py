@@ -8,7 +8,7 @@ import secrets
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from batchline.ids import RecordId
@@ -54,13 +54,23 @@ class Storm:
     uploads: int = 0
     delivered: list[tuple[str, Message]] = field(default_factory=list)
     depth: int = 0
+    twice: ClassVar[float] = 0.1
+    pipelines: ClassVar[dict[str, dict[str, Any]]] = PIPELINES
 
     def rage(self) -> None:
-        world, chooser = self.world, self.chooser
-        world.bedrock.answer = self.answer
-        for name, keys in PIPELINES.items():
-            scenarios.pipeline(world, name, **keys)
-        acts: dict[Callable[[], None], int] = {
+        self.world.bedrock.answer = self.answer
+        for name, keys in self.pipelines.items():
+            scenarios.pipeline(self.world, name, **keys)
+        acts = self.acts()
+        for _ in range(STEPS):
+            self.chooser.choices(list(acts), list(acts.values()))[0]()
+            self.look()
+        while self.uploads < UPLOADS:
+            self.upload()
+
+    def acts(self) -> dict[Callable[[], None], int]:
+        """Say what happens, and how often."""
+        return {
             self.upload: 3,
             self.deliver: 12,
             self.repeat: 2,
@@ -71,10 +81,9 @@ class Storm:
             self.trouble: 2,
             self.person: 1,
         }
-        for _ in range(STEPS):
-            chooser.choices(list(acts), list(acts.values()))[0]()
-        while self.uploads < UPLOADS:
-            self.upload()
+
+    def look(self) -> None:
+        """See after each step that what must hold holds."""
 
     def calm(self) -> None:
         """Let the weather clear up: what is left to do is done, dead letters are moved back."""
@@ -108,7 +117,7 @@ class Storm:
 
     def upload(self) -> None:
         if self.uploads < UPLOADS:
-            name = self.chooser.choice(list(PIPELINES))
+            name = self.chooser.choice(list(self.pipelines))
             texts = [f"text {self.uploads} {n}" for n in range(self.chooser.choice((1, 2, 3, 6, 9)))]
             self.world.upload(f"inbox/{name}/{self.uploads}.jsonl", scenarios.rows(*texts))
             self.uploads += 1
@@ -154,7 +163,7 @@ class Storm:
             ending,
             message,
             left_out=lambda name: ending != "Completed" and chance(f"out {name}", self.seed) < 0.4,
-            twice=lambda name: chance(f"twice {name}", self.seed) < 0.1,
+            twice=lambda name: chance(f"twice {name}", self.seed) < self.twice,
             # What a line cost that cannot be read is known from the manifest alone.
             garbled=lambda name: manifest and chance(f"garbled {name}", self.seed) < 0.03,
             manifest=manifest,
@@ -237,12 +246,12 @@ class Storm:
         return Say('{"n": 1}' if drawn < 0.9 else "nonsense")
 
 
-def storm(make: Make, seed: int, monkeypatch: pytest.MonkeyPatch) -> Storm:
+def storm(make: Make, seed: int, monkeypatch: pytest.MonkeyPatch, kind: type[Storm] = Storm) -> Storm:
     """Let one storm rage, wait until it is calm, and see that everything adds up."""
     random.seed(seed)
     chooser = random.Random(seed)
     monkeypatch.setattr(secrets, "choice", random.choice)
-    found = Storm(make(), seed, chooser)
+    found = kind(make(), seed, chooser)
     found.rage()
     audit.check(found.world, in_flight=found.killed * CALLS_UNDER_WAY)
     found.calm()

@@ -4,12 +4,11 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from batchline.aws.approve import Approver
 from batchline.models import Usage
 
 from tests.faults import audit
 from tests.faults.conftest import Make
-from tests.faults.scenarios import answer, pipeline, status, upload
+from tests.faults.scenarios import answer, approver, pipeline, status, upload
 from tests.integration.fake_bedrock import Say, prompt_of
 from tests.integration.world import World
 
@@ -186,11 +185,6 @@ def test_retries_that_a_document_can_afford_are_asked(make_smallest: Make) -> No
 
 
 # approvals
-
-
-def approver(world: World) -> Approver:
-    packer = world.packer()
-    return Approver(packer.documents, packer.control, packer.wake_queue, packer.documents_queue, world.clock)
 
 
 def approve(world: World, *names: str) -> None:
