@@ -380,6 +380,25 @@ def quota_is_full(world: World) -> None:
     world.bedrock.quota = 3
 
 
+@scenario(cache=True)
+def answered_before(world: World) -> None:
+    """Of three requests two are the same; of the next two one is known, so that no batch is left."""
+    upload(world, "a", "plain", "plain", "other")
+    until(world, lambda: status(world, "a") in TERMINAL)
+    upload(world, "b", "third", "plain")
+
+
+@scenario(cache=True, patches=[("batchline.aws.retries.LOOK_AGAIN", timedelta(minutes=2))])
+def asked_by_another_job(world: World) -> None:
+    """A second job sends nothing, because the first one asks all of it; later the answers are there."""
+    moody(world).busy = True
+    upload(world, "a", "plain", "other")
+    until(world, lambda: running(world))
+    upload(world, "b", "plain", "other")
+    until(world, lambda: len(world.jobs()) >= 2)
+    moody(world).busy = False
+
+
 @scenario()
 def before_its_pipeline(world: World) -> None:
     world.upload("inbox/later/a.txt", "small")

@@ -366,6 +366,88 @@ def test_an_answer_that_somebody_has_deleted_is_asked_again(world: World) -> Non
     assert (asked(world), document(world, "c")["cached"]) == (20, 10)
 
 
+def test_pipelines_without_a_cache_share_jobs_with_those_that_have_one(world: World) -> None:
+    ready(world, max_wait="0s", cache=True)
+    ready(world, "others", max_wait="0s")
+    upload(world, "a", rows(8) + same(3))
+    world.upload("inbox/others/b.jsonl", same(4))
+    world.run()
+    assert (len(world.jobs()), asked(world)) == (1, 9 + 4)
+    assert Counter(prompts(world))["the same"] == 1 + 4
+    assert {one["status"] for one in world.documents()} == {"COMPLETED"}
+    assert "cached" not in world.document("inbox/others/b.jsonl")
+    audit.check_end(world)
+
+
+def test_a_vector_is_reused_as_well(world: World) -> None:
+    keys: dict[str, Any] = {"model": "amazon.titan-embed-text-v2:0", "combine": "list"}
+    ready(world, max_wait="0s", cache=True, inference={"dimensions": 256}, **keys)
+    upload(world, "a", rows(3) + same(2))
+    world.run()
+    upload(world, "b", rows(4))
+    world.run()
+    assert max(world.bedrock.paid.values()) == 1
+    assert (asked(world), document(world, "b")["cached"]) == (5, 3)
+    # "row 0" to "row 2" have 5 tokens each in this Bedrock, at 0.02 USD a million.
+    assert document(world, "b")["cache_saved_usd"] == 15 * Decimal("0.02") / 1_000_000
+    one, *_ = results(world, "b")
+    assert one["cached"]
+    vectors = json.loads(world.object(document(world, "b")["result_key"]))["result"]
+    assert vectors == [{"dimensions": 256, "vector": [0.5] * 256}] * 4
+    audit.check_end(world)
+
+
+def test_a_reduce_prompt_is_asked_once_for_the_same_answers(world: World) -> None:
+    ready(world, max_wait="0s", cache=True, combine={"prompt": "Merge {{ text }}"})
+    upload(world, "a", rows(3))
+    world.run()
+    upload(world, "b", rows(3))
+    world.run()
+    assert (asked(world), document(world, "b")["cached"], document(world, "b")["cost_usd"]) == (4, 4, 0)
+    assert document(world, "b")["result"] == document(world, "a")["result"]
+    audit.check_end(world)
+
+
+# cancelled
+
+
+def test_who_is_sent_is_chosen_again_when_records_are_cancelled(world: World) -> None:
+    """Bedrock is full, so the job waits with its input written when one of its documents is cancelled."""
+    ready(world, max_wait="0s", cache=True)
+    world.bedrock.quota = 0
+    upload(world, "a", same(3) + rows(3))
+    upload(world, "b", same(3) + rows(12, 100))
+    world.deliver("UploadsQueue")
+    world.pack()
+    world.deliver("JobsQueue")
+    (row,) = world.jobs()
+    assert (row["status"], row["reuse"]["sent"], row["input"]["records"]) == ("WAITING", 16, 16)
+    world.submitter().control.cancel_document(document(world, "a")["document_id"], world.clock())
+    world.bedrock.quota = 1
+    world.run(minutes=60)
+    assert (document(world, "a")["status"], document(world, "a")["failed"]) == ("CANCELLED", 6)
+    assert (document(world, "b")["succeeded"], document(world, "b")["cached"]) == (15, 2)
+    assert sorted(prompts(world)) == sorted(["the same", *(f"row {n}" for n in range(100, 112))])
+    audit.check_end(world)
+
+
+def test_a_request_that_others_wait_for_is_sent_although_its_document_is_cancelled(world: World) -> None:
+    """Both are in a job on demand; the first is cancelled between two runs of invoke."""
+    ready(world, max_wait="0s", cache=True)
+    upload(world, "a", same(1) + rows(2))
+    upload(world, "b", same(2))
+    world.deliver("UploadsQueue")
+    world.pack()
+    job_id = world.job()["job_id"]
+    world.invoker().run(job_id, "first", until=world.clock())  # no time to ask anything
+    assert (asked(world), world.job()["reuse"]["same"]) == (0, 2)
+    world.submitter().control.cancel_document(document(world, "a")["document_id"], world.clock())
+    world.run()
+    assert (document(world, "b")["status"], document(world, "b")["succeeded"]) == ("COMPLETED", 2)
+    assert (document(world, "a")["status"], asked(world)) == ("CANCELLED", 1)
+    audit.check_end(world)
+
+
 # two jobs at once
 
 

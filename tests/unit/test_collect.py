@@ -357,6 +357,31 @@ def test_what_is_cancelled_is_not_asked_for_again(status: str) -> None:
     assert missing(Ending(status, stop=Stop.CANCELLED)) == said
 
 
+@pytest.mark.parametrize("status", ["Completed", "Failed", "Stopped", "REFUSED", "NOT_SENT"])
+def test_what_another_job_asks_is_awaited_unless_it_is_cancelled(status: str) -> None:
+    def found(*, cancelled: bool) -> Verdict:
+        ending = Ending(status)
+        return collect.missing(
+            ending, pipeline(), model=CHEAP, attempt=3, failures=9, cancelled=cancelled, elsewhere=True
+        )
+
+    assert found(cancelled=False) == Verdict(Outcome.AWAIT)
+    assert found(cancelled=True).failure == collect.CANCELLED
+
+
+def test_only_answers_that_are_good_and_whole_are_reused() -> None:
+    def reusable(answer: bytes, **keys: Any) -> bool:
+        found = collect.read(answer)
+        verdict = collect.judge(found, pipeline(**keys), model=CHEAP, attempt=1)
+        return collect.reusable(found, verdict)
+
+    assert reusable(converse("good"))
+    assert not reusable(converse("cut o", stop="max_tokens"))
+    # At its last attempt a text that was cut counts as an answer, but for this record only.
+    assert not reusable(converse("cut o", stop="max_tokens"), attempts=1)
+    assert not reusable(converse(""), attempts=1)
+
+
 # lanes
 
 
@@ -369,6 +394,9 @@ def test_what_is_cancelled_is_not_asked_for_again(status: str) -> None:
         (Tally(failed=5), {"JOB_REFUSED": 5}, False),
         (Tally(failed=9), {"CANCELLED": 9}, None),
         (Tally(failed=9, retried=1), {"CANCELLED": 9, "ANSWER_MISSING": 1}, False),
+        # What came from the cache says nothing, neither good nor bad.
+        (Tally(succeeded=5, cached=5, failed=3), {"MODEL_ERROR": 3}, False),
+        (Tally(succeeded=5, cached=5), {}, False),
         # Few answers that are no good say nothing of the model; many do.
         (Tally(retried=9), {"ANSWER_INVALID": 9}, None),
         (Tally(retried=10), {"ANSWER_INVALID": 10}, False),
@@ -376,6 +404,18 @@ def test_what_is_cancelled_is_not_asked_for_again(status: str) -> None:
 )
 def test_what_a_job_says_of_its_lane(tally: Tally, codes: dict[str, int], works: bool | None) -> None:
     assert collect.lane_works(engine=Engine.BATCH, stopped=False, tally=tally, codes=codes) is works
+
+
+def test_what_a_job_has_not_sent_says_nothing_of_its_lane() -> None:
+    def works(tally: Tally, left_out: int) -> bool | None:
+        return collect.lane_works(
+            engine=Engine.BATCH, stopped=False, tally=tally, codes={}, left_out=left_out
+        )
+
+    assert works(Tally(succeeded=5, cached=5), 5) is None
+    assert works(Tally(succeeded=5, cached=5, retried=2), 7) is None
+    assert works(Tally(succeeded=5, cached=5, retried=2), 6) is False
+    assert works(Tally(succeeded=6, cached=5), 5) is True
 
 
 def test_a_job_that_we_stopped_or_did_not_send_says_nothing_bad_of_its_lane() -> None:

@@ -186,6 +186,33 @@ def test_a_tally_says_what_was_spent_without_settling_a_record() -> None:
     assert first == Tally(1, 0, 2, Usage(30, 3), unsettled=Usage(20, 2), further=1)
 
 
+def test_what_was_reused_is_charged_to_nobody() -> None:
+    found = outcomes(5)
+    lines = [
+        Summary(0, S, "", Usage(1, 2)),
+        Summary(1, S, "", Usage(1, 2), reused=True),
+        Summary(2, S, "", Usage(10, 20), reused=True),
+        Summary(3, F, "MODEL_ERROR", Usage(3, 4), reused=True),
+        Summary(FOREIGN, N, "", Usage(5, 6), reused=True),
+    ]
+    found.merge(0, lines)
+    found.merge(1, [Summary(1, S, "", Usage(7, 8), reused=True)])
+    tally = found.tally(0, 5)
+    assert (tally.succeeded, tally.failed, tally.cached) == (3, 1, 2)
+    assert (tally.usage, tally.spared, found.unowned) == (Usage(1, 2), Usage(11, 22), Usage())
+    assert (found.usage(0), found.usage(1)) == (Usage(1, 2), Usage())
+    assert (found.tally(2, 4).cached, found.tally(3, 5).spared) == (1, Usage())
+    assert (found.duplicates, found.missing) == (0, 1)
+    tally += found.tally(2, 3)
+    assert (tally.cached, tally.spared) == (3, Usage(21, 42))
+
+
+def test_what_another_job_asks_is_not_missing() -> None:
+    found = outcomes(2)
+    found.decide(0, Outcome.AWAIT, "")
+    assert (found.missing, found.tally(0, 2).retried, found.codes()) == (1, 1, {})
+
+
 def test_lines_of_one_part_need_no_second_look() -> None:
     found = outcomes()
     found.merge(0, [Summary(0, S, "", Usage(1, 2)), Summary(0, N, "", Usage(1, 2))])

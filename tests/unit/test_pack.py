@@ -557,3 +557,20 @@ def test_what_opens_fits_into_input_files(shards: list[Shard]) -> None:
         files = list(submit.files(job.shards, max_file_bytes=6_000))  # the largest shard
         assert [one for some in files for one in some] == list(job.shards)
         assert all(sum(one.bytes for one in some) <= 6_000 for some in files)
+
+
+# requests that are the same
+
+
+def test_bedrocks_minimum_counts_requests_that_will_be_sent() -> None:
+    known = shard(1, 150, urgent_at=DUE, distinct=3)
+    (job,) = plan_lanes(lane([known])).jobs
+    assert (job.engine, job.records) == (Engine.ON_DEMAND, 150)
+    (job,) = plan_lanes(lane([known, shard(2, 97, urgent_at=DUE)])).jobs
+    assert (job.engine, job.records) == (Engine.BATCH, 247)
+
+
+def test_copies_wait_for_company_where_their_pipeline_says_so() -> None:
+    known = shard(1, 150, urgent_at=DUE, distinct=99, too_few="wait")
+    found = plan_lanes(lane([known]))
+    assert (found.jobs, found.held) == ((), ((known, Code.TOO_FEW),))

@@ -1,4 +1,5 @@
 from batchline import submit
+from batchline.cache import Decision, Fate
 from batchline.cancel import Cancels
 from batchline.models import Shard
 from hypothesis import given
@@ -54,6 +55,35 @@ def test_records_of_cancelled_documents_are_not_sent() -> None:
     assert chosen.shards == (shards[0], shards[2])  # nothing is left of the second
     assert chosen.left_out == {one.shard_id: {B} for one in shards}
     assert (chosen.records, chosen.cancelled) == (15, 13)
+
+
+def test_what_the_cache_spares_is_not_sent_either() -> None:
+    shards = [of(1, (A, 3), (B, 2)), of(2, (C, 2)), of(3, (C, 1)), of(4, (B, 1), (A, 1))]
+    names = [one.shard_id for one in shards]
+    decisions = [
+        Decision("a0", Fate.SENT, "x", names[0]),
+        Decision("a1", Fate.SAME, "x", names[0]),
+        Decision("c0", Fate.KNOWN, "y", names[1]),
+        Decision("c1", Fate.ELSEWHERE, "z", names[1]),
+        Decision("a9", Fate.SAME, "x", names[3]),
+    ]
+    chosen = submit.select(shards, Cancels(frozenset({B}))).sparing_those(decisions)
+    # Of 10 records 3 are cancelled and 4 spared. Nothing is left of the second and the fourth shard.
+    assert chosen.shards == (shards[0], shards[2])
+    assert chosen.spared == {"a1", "c0", "c1", "a9"}
+    assert (chosen.records, chosen.cancelled) == (3, 3)
+    assert [chosen.whole(one) for one in shards] == [False, False, True, False]
+    assert chosen.too_few(100) == (
+        "3 of its records were cancelled and 4 of its records need not be sent; 3 are left and a batch "
+        "needs 100"
+    )
+
+
+def test_why_too_few_are_left_names_what_was_left_out() -> None:
+    chosen = submit.select([of(1, (A, 3))], Cancels(frozenset({A})))
+    assert chosen.too_few(100) == "3 of its records were cancelled; 0 are left and a batch needs 100"
+    spared = submit.select([of(1, (A, 3))], Cancels()).sparing_those([Decision("a", Fate.SAME, "x", "s")])
+    assert spared.too_few(9) == "1 of its records need not be sent; 2 are left and a batch needs 9"
 
 
 def test_a_cancelled_pipeline_means_what_was_registered_until_then() -> None:

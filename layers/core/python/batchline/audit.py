@@ -55,13 +55,18 @@ class Results:
 
     succeeded: int
     failed: int
+    cached: int
     records: frozenset[str]
 
     @classmethod
     def of(cls, rows: Iterable[Row]) -> "Results":
-        found = {row["record"]: "error" in row for row in rows}
+        found: dict[str, bool] = {}
+        cached = 0
+        for row in rows:
+            found[row["record"]] = "error" in row
+            cached += row.get("cached", False)
         failed = sum(found.values())
-        return cls(len(found) - failed, failed, frozenset(found))
+        return cls(len(found) - failed, failed, cached, frozenset(found))
 
 
 def document(
@@ -102,6 +107,9 @@ def document(
     committed = Decimal(row.get("committed_usd", row["cost_usd"]))
     if status.terminal and committed != row["cost_usd"]:
         yield Violation(subject, f"cost {row['cost_usd']} USD, but {committed} are committed")
+    cached = int(row.get("cached", 0))
+    if results.cached != cached if status.terminal else results.cached < cached:
+        yield Violation(subject, f"{cached} answers are cached, but {results.cached} of its results are")
     yield from _booked(subject, row, [one for one in ledger if one["entry"] in row.get("applied", ())])
 
 
@@ -182,6 +190,19 @@ def _booked(subject: str, row: Row, entries: list[Row], where: str = "ledger") -
             f"cost {row['cost_usd']}, saved {row['saved_usd']} and took {row.get('overhead_usd', 0)} USD of "
             f"overhead, but in its {where} are {money.cost_usd}, {money.saved_usd} and {money.overhead_usd}",
         )
+    cached, spared = _reused([row])
+    if _reused(entries) != (cached, spared):
+        count, usd = _reused(entries)
+        yield Violation(
+            subject,
+            f"has {cached} cached answers that saved {spared} USD, but in its {where} are {count} and {usd}",
+        )
+
+
+def _reused(rows: Iterable[Row]) -> tuple[int, Decimal]:
+    """Add up the answers that came from the cache, and what they would have cost."""
+    found = [(int(row["cached"]), Decimal(row["cache_saved_usd"])) for row in rows if "cached" in row]
+    return sum(count for count, _ in found), sum((usd for _, usd in found), Decimal(0))
 
 
 def touched(shards: Iterable[Shard]) -> set[str]:
