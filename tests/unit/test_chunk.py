@@ -443,3 +443,10 @@ def test_a_run_that_only_reads_again_says_so(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(Refused, match="before record 10") as caught:
         list(parts(rows(20), "a.csv", spec=BY_ROW, done=done, out_of_time=lambda: True))
     assert caught.value.code == Code.FILE_TOO_COMPLEX
+
+
+def test_the_pipeline_names_the_columns_of_a_file_that_does_not() -> None:
+    spec = pipeline(chunk={"by": "row", "columns": ["id", "name"]}, prompt="{{ row.id }}={{ row.name }}")
+    content = units.read(io.BytesIO(b"1,x\n2,y\n"), "b.csv", spec, size=8)
+    (part,) = chunk.parts(DOCUMENT, units.cut(content, spec), spec, {})
+    assert [said(one) for one in part.records] == ["1=x", "2=y"]

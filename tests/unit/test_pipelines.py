@@ -101,6 +101,8 @@ def test_the_samples_are_valid(path: Path) -> None:
         ("combine: sum", 3, "combine: input should be 'concat', 'list', 'jsonl' or 'csv'"),
         ("chunk: {by: pages}", 3, "chunk.by: input should be 'tokens', 'page', 'row' or 'document'"),
         ("chunk:\n  by: tokens\n  max_tokens: 49", 5, "chunk.max_tokens: input should be greater than"),
+        ("chunk: {columns: []}", 3, "name a column"),
+        ("chunk: {columns: [a, b, a]}", 3, "a is named twice"),
         ("chunk: {max_tokens: 100, overlap_tokens: 51}", 3, "overlap_tokens may be at most half"),
         ("inference:\n  temperature: 1.5", 4, "inference.temperature: input should be less than"),
         ("inference: {temperature: .nan}", 3, "inference.temperature: input should be a valid number"),

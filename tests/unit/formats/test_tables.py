@@ -1,6 +1,7 @@
 """CSV, TSV, JSON Lines, JSON and Parquet: the same rows, as rows and as text."""
 
 import csv
+import gzip
 import io
 import json
 from datetime import UTC, date, datetime
@@ -10,7 +11,8 @@ from typing import Any
 import arro3.core
 import arro3.io
 import pytest
-from batchline.errors import Code
+from batchline import formats
+from batchline.errors import Code, Refused
 from batchline.formats import Section, tables
 from hypothesis import given
 from hypothesis import strategies as st
@@ -120,6 +122,26 @@ def test_short_rows_are_filled_and_columns_without_a_name_are_numbered() -> None
     ]
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_file_without_names_gets_them_from_the_pipeline(packed: bool) -> None:
+    data = b"1,x\n2,y\n3\n"
+    stream = io.BytesIO(gzip.compress(data) if packed else data)
+    content = formats.read(stream, "a.csv", size=len(data), rows=True, columns=("id", "name"))
+    assert isinstance(content, formats.Table)
+    assert list(content.rows) == [{"id": "1", "name": "x"}, {"id": "2", "name": "y"}, {"id": "3", "name": ""}]
+
+
+def test_a_row_with_more_cells_than_the_pipeline_names_is_refused() -> None:
+    content = formats.read(io.BytesIO(b"1,x\n"), "a.csv", size=4, rows=True, columns=("id",))
+    assert isinstance(content, formats.Table)
+    with pytest.raises(Refused, match=r"Line 1 has 2 cells, but chunk\.columns names 1\."):
+        list(content.rows)
+
+
+def test_a_table_of_numbers_is_text_all_the_same() -> None:
+    assert "2019: 3" in text(b"2019,2020\n3,4\n", "a.csv")
+
+
 def test_spaces_before_quotes_belong_to_no_cell() -> None:
     assert rows(b'a, b\n1, "2, 3"\n', "a.csv") == [{"a": "1", "b": "2, 3"}]
 
@@ -129,6 +151,8 @@ def test_a_column_of_one_is_a_table() -> None:
     assert questions == [{"質問": "東京は？"}, {"質問": "大阪は？"}]
 
 
+NO_HEADER = "Where a file has no such line, name the columns as chunk.columns in the pipeline."
+ONLY_NUMBERS = "holds nothing but numbers, as a row does."
 DEEP = "Line 1 has a number that is too long or lists nested too deeply."
 
 
@@ -138,7 +162,8 @@ DEEP = "Line 1 has a number that is too long or lists nested too deeply."
         (b"a,b\n1,2\n1,2,3\n", "a.csv", "Line 3 has 3 cells, but the header has 2."),
         (b'a,b\n"1\n2",2\n1,2,3\n', "a.csv", "Line 4 has 3 cells, but the header has 2."),
         (b"sep=;\na;b\n1;2;3\n", "a.csv", "Line 3 has 3 cells, but the header has 2."),
-        (b"a,b,a\n1,2,3\n", "a.csv", "Line 1 names the column 'a' twice."),
+        (b"a,b,a\n1,2,3\n", "a.csv", "Line 1 names the column 'a' twice. " + NO_HEADER),
+        (b"1,-2.5\n3,4\n", "a.csv", f"Line 1 should name the columns, but {ONLY_NUMBERS} {NO_HEADER}"),
         (b'a,b\n1,"2\n', "a.csv", "Line 2 is not CSV (unexpected end of data)."),
         (b'{"a": 1}\n{"a": }\n', "a.jsonl", "Line 2 is not JSON (Expecting value at column 7)."),
         (b'{"a": 1}\n\n[1]\n', "a.jsonl", "Line 3 is not a JSON object."),

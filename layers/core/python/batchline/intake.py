@@ -6,7 +6,7 @@ from itertools import islice
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO, Final
 
-from batchline import chunk, formats, ids, units
+from batchline import chunk, ids, units
 from batchline.chunk import Part, Upload
 from batchline.formats import Archive, Content, Member
 from batchline.pipelines import Pipeline
@@ -42,10 +42,9 @@ def documents(file: File, name: str, pipeline: Pipeline) -> Iterator[Document]:
     Raises Refused where the file as a whole is.
     """
     chunk.refuse_size(file.upload.size)
-    rows = pipeline.chunk.by == "row"
     stream = file.open()
     try:
-        content = formats.read(stream, PurePosixPath(file.upload.key).name, size=file.upload.size, rows=rows)
+        content = units.read(stream, PurePosixPath(file.upload.key).name, pipeline, size=file.upload.size)
         if not isinstance(content, Archive):
             found = _parts(file, content, name, pipeline)
             yield Document(file.name, _admitted(found, begun=file.upload.size > chunk.LARGE_BYTES))
@@ -58,9 +57,8 @@ def documents(file: File, name: str, pipeline: Pipeline) -> Iterator[Document]:
 
 
 def _member_parts(file: File, member: Member, name: str, pipeline: Pipeline) -> Iterator[Part]:
-    rows = pipeline.chunk.by == "row"
     upload = replace(file.upload, member=member.name, size=member.size)
-    content = formats.read(member.open(), member.name, size=member.size, rows=rows)
+    content = units.read(member.open(), member.name, pipeline, size=member.size)
     yield from _parts(replace(file, upload=upload), content, name, pipeline)
 
 

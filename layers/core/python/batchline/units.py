@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import batched, groupby
-from typing import Any, Final, NamedTuple, override
+from typing import Any, BinaryIO, Final, NamedTuple, override
 
-from batchline import splitting
+from batchline import formats, splitting
 from batchline.errors import Code, Refused
 from batchline.formats import Archive, Content, Image, Scan, Section, Table, Text, tables
 from batchline.pipelines import Pipeline
@@ -61,6 +61,12 @@ class Unit(NamedTuple):
             if len(self.rows) == 1:
                 found["row"] = self.rows[0]
         return found
+
+
+def read(stream: BinaryIO, name: str, pipeline: Pipeline, *, size: int) -> Content:
+    """Read an upload of `size` bytes as the pipeline wants it. Raises Refused as formats.read does."""
+    rows = pipeline.chunk.by == "row"
+    return formats.read(stream, name, size=size, rows=rows, columns=pipeline.chunk.columns)
 
 
 def cut(content: Content, pipeline: Pipeline) -> Iterator[Unit]:

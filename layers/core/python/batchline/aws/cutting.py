@@ -9,7 +9,7 @@ from itertools import chain, islice
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO, Final
 
-from batchline import chunk, formats, ids, units
+from batchline import chunk, ids, units
 from batchline.aws.documents import Arrival, Documents
 from batchline.aws.dynamo import Row
 from batchline.aws.inbox import Inbox, Source
@@ -120,15 +120,14 @@ class Cutter:
     def _content(self, source: Source, pipeline: Pipeline) -> Content:
         """Read an upload, or one member of an archive."""
         name = PurePosixPath(source.upload.key).name
-        rows = pipeline.chunk.by == "row"
         path = source.upload.member
-        content = formats.read(self.inbox.open(source), name, size=source.size, rows=rows and path is None)
+        content = units.read(self.inbox.open(source), name, pipeline, size=source.size)
         if path is None:
             return content
         members = content.members if isinstance(content, Archive) else ()
         for member in members:
             if member.name == path:
-                return formats.read(member.open(), path, size=member.size, rows=rows)
+                return units.read(member.open(), path, pipeline, size=member.size)
         raise Refused(Code.UPLOAD_GONE, f"The archive holds no {path} any more. Upload it again.")
 
     def _described(self, arrival: Arrival, source: Source, pipeline: Pipeline) -> Mapping[str, Any]:
@@ -210,9 +209,8 @@ class Cutter:
         source: Source,
         row: Row | None,
     ) -> None:
-        rows = chosen.pipeline.chunk.by == "row"
         try:
-            content = formats.read(member.open(), member.name, size=member.size, rows=rows)
+            content = units.read(member.open(), member.name, chosen.pipeline, size=member.size)
         except Refused as refusal:
             self._refuse(arrival, refusal, chosen.version, row)
             return

@@ -1,7 +1,7 @@
 """What an upload is and what can be read in it. The content decides first, the name second."""
 
 import importlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, Final, Protocol, cast
 
 from batchline.errors import Code, Refused
@@ -58,15 +58,20 @@ TABLES: Final = frozenset(
 )
 
 
+# What takes the names of columns, which all other tables have in them.
+NAMED: Final = frozenset({Format.CSV, Format.TSV, Format.GZIP})
+
+
 class Reader(Protocol):
-    """What each module of `READERS` is."""
+    """What each module of `READERS` is; those of `NAMED` take `columns` as well."""
 
-    def read(self, stream: BinaryIO, name: str, *, size: int, rows: bool) -> Content: ...
+    def read(self, stream: BinaryIO, name: str, *, size: int, rows: bool, **columns: Any) -> Content: ...
 
 
-def read(stream: BinaryIO, name: str, *, size: int, rows: bool) -> Content:
+def read(stream: BinaryIO, name: str, *, size: int, rows: bool, columns: Sequence[str] = ()) -> Content:
     """Read an upload of `size` bytes from its start; `rows` asks for a table as rows, not as text.
 
+    `columns` names those of CSV and TSV whose first line does not.
     Text and tables are read once, forwards, in constant memory: their stream need not be seekable.
     Raises Refused, also from the iterators of what it returns.
     """
@@ -81,7 +86,8 @@ def read(stream: BinaryIO, name: str, *, size: int, rows: bool) -> Content:
     if kind not in READERS:
         raise Refused(Code.FORMAT_UNSUPPORTED, f"The file is {kind}, which is not read yet. Convert it.")
     reader = cast("Reader", importlib.import_module(f"{__name__}.{READERS[kind]}"))
-    content = reader.read(rewound(stream, head), name, size=size, rows=rows)
+    named = {"columns": columns} if columns and kind in NAMED else {}
+    content = reader.read(rewound(stream, head), name, size=size, rows=rows, **named)
     match content:
         case Text(sections):
             return Text(_not_blank(sections))

@@ -2,6 +2,7 @@
 
 import io
 import zlib
+from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import BinaryIO, Final, cast
 
@@ -20,7 +21,7 @@ READ_BYTES: Final = 65_536
 GZIP: Final = 31  # the largest window, with gzip's header
 
 
-def read(stream: BinaryIO, name: str, *, size: int, rows: bool) -> Content:
+def read(stream: BinaryIO, name: str, *, size: int, rows: bool, columns: Sequence[str] = ()) -> Content:
     path = PurePosixPath(name)
     inner = path.stem if path.suffix.lower() in {".gz", ".gzip"} else path.name
     unpacked = cast("BinaryIO", Unpacked(stream))
@@ -33,7 +34,7 @@ def read(stream: BinaryIO, name: str, *, size: int, rows: bool) -> Content:
     again = rewound(unpacked, head)
     if kind not in STREAMED:
         again, size = _seekable(again)
-    return formats.read(again, inner, size=size, rows=rows)
+    return formats.read(again, inner, size=size, rows=rows, columns=columns)
 
 
 def _seekable(stream: BinaryIO) -> tuple[BinaryIO, int]:

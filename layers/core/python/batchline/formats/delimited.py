@@ -2,8 +2,9 @@
 
 import csv
 import itertools
+import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Final
 
@@ -14,6 +15,8 @@ from batchline.formats.lines import MAX_LINE_CHARACTERS, lines
 SEPARATORS: Final = (",", "\t", ";", "|")
 SAMPLE_LINES: Final = 50
 SAMPLE_CHARACTERS: Final = 65_536
+_NUMBER: Final = re.compile(r"[-+]?[0-9][0-9.,]*")
+_HINT: Final = "Where a file has no such line, name the columns as chunk.columns in the pipeline"
 
 csv.field_size_limit(MAX_LINE_CHARACTERS)  # for the whole process; its default is 128 KiB
 
@@ -27,11 +30,20 @@ class Dialect:
     skip: int = 0
 
 
-def read(stream: BinaryIO, name: str, *, size: int, rows: bool) -> Content:  # noqa: ARG001
+def read(
+    stream: BinaryIO,
+    name: str,
+    *,
+    size: int,  # noqa: ARG001
+    rows: bool,
+    columns: Sequence[str] = (),
+) -> Content:
+    """Read a table whose first row names its columns, unless they are given."""
     found = lines(encoding.decode(stream))
     sample = _sample(found)
     usual = "\t" if name.lower().endswith((".tsv", ".tab")) else ","
-    return tables.content(_rows(itertools.chain(sample, found), sniff(sample, usual)), as_rows=rows)
+    dialect = sniff(sample, usual)
+    return tables.content(_rows(itertools.chain(sample, found), dialect, columns, strict=rows), as_rows=rows)
 
 
 def _sample(found: Iterator[str]) -> list[str]:
@@ -71,29 +83,37 @@ def _fit(sample: Sequence[str], separator: str) -> tuple[float, int]:
     return Counter(widths)[widths[0]] / len(widths), widths[0]
 
 
-def _rows(found: Iterator[str], dialect: Dialect) -> Iterator[dict[str, Any]]:
+def _rows(
+    found: Iterator[str], dialect: Dialect, columns: Sequence[str], *, strict: bool
+) -> Iterator[dict[str, Any]]:
     list(itertools.islice(found, dialect.skip))
     reader = csv.reader(found, delimiter=dialect.separator, strict=True, skipinitialspace=dialect.spaced)
     try:
-        header = _header(next(filter(None, reader), []), reader.line_num + dialect.skip)
+        header = list(columns)
+        if not header:
+            cells = next(filter(None, reader), [])
+            header = _header(cells, reader.line_num + dialect.skip, strict=strict)
         for cells in reader:
             if len(cells) == len(header):
                 yield dict(zip(header, cells, strict=True))
             elif len(cells) > len(header):
-                raise tables.bad_row(
-                    reader.line_num + dialect.skip,
-                    f"has {len(cells)} cells, but the header has {len(header)}",
-                )
+                named = f"chunk.columns names {len(header)}" if columns else f"the header has {len(header)}"
+                raise tables.bad_row(reader.line_num + dialect.skip, f"has {len(cells)} cells, but {named}")
             elif cells:
                 yield dict(itertools.zip_longest(header, cells, fillvalue=""))
     except csv.Error as error:
         raise tables.bad_row(reader.line_num + dialect.skip, f"is not CSV ({error})") from error
 
 
-def _header(cells: Iterable[str], line: int) -> list[str]:
-    """Name the columns; one without a name is called by its place."""
+def _header(cells: Sequence[str], line: int, *, strict: bool) -> list[str]:
+    """Name the columns; one without a name is called by its place. `strict`: numbers are no names."""
+    if strict and cells and all(_NUMBER.fullmatch(cell.strip()) for cell in cells):
+        raise tables.bad_row(
+            line,
+            f"should name the columns, but holds nothing but numbers, as a row does. {_HINT}",
+        )
     names = [cell.strip() or f"column_{place}" for place, cell in enumerate(cells, start=1)]
     repeated = [name for name, times in Counter(names).items() if times > 1]
     if repeated:
-        raise tables.bad_row(line, f"names the column {min(repeated)!r} twice")
+        raise tables.bad_row(line, f"names the column {min(repeated)!r} twice. {_HINT}")
     return names

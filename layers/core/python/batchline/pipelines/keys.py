@@ -78,12 +78,28 @@ class Part(Frozen):
 
 
 class Chunk(Part):
-    """How an upload is cut: by tokens, by pages, `rows` rows of a table per record, or not at all."""
+    """How an upload is cut: by tokens, by pages, `rows` rows of a table per record, or not at all.
+
+    `columns` names those of CSV and TSV files whose first line is a row like all others.
+    """
 
     by: Literal["tokens", "page", "row", "document"] = "tokens"
     max_tokens: int = Field(default=2000, ge=50)
     overlap_tokens: int = Field(default=0, ge=0)
     rows: int = Field(default=1, ge=1, le=1000)
+    columns: Annotated[
+        tuple[Annotated[str, Field(min_length=1)], ...],
+        BeforeValidator(lambda value: _listed(value, "a column")),
+    ] = ()
+
+    @field_validator("columns")
+    @classmethod
+    def _columns_differ(cls, columns: tuple[str, ...]) -> tuple[str, ...]:
+        for name in columns:
+            if columns.count(name) > 1:
+                message = f"{name} is named twice"
+                raise ValueError(message)
+        return columns
 
     @model_validator(mode="after")
     def _overlap_below_half(self) -> Self:
