@@ -49,8 +49,12 @@ def test_a_small_document_is_queued_with_all_its_records(world: World) -> None:
         "cost_usd": 0,
         "saved_usd": 0,
         "overhead_usd": 0,
-        # "Say Guten Tag": 13 bytes are 4 tokens, 12 more frame them; 16 in, 200 out at 0.03 and 0.12
-        "estimate_usd": Decimal("0.00002448"),
+        # "Say Guten Tag": 13 bytes are 4 tokens, 12 more frame them. As nothing was answered yet, a quarter
+        # of 200 tokens is expected: 16 in and 50 out, in a batch at 0.03 and 0.12.
+        "estimate_usd": Decimal("0.00000648"),
+        # At most 52 in, for Nova's may be low by 224 percent, and 200 out; on demand at 0.06 and 0.24.
+        "at_most_usd": Decimal("0.00005112"),
+        "committed_usd": Decimal("0.00005112"),
     }
     assert row["source"]["key"] == "inbox/notes/2026/über uns.txt"
     assert row["source"]["version_id"]
@@ -133,6 +137,16 @@ def test_a_duplicate_in_the_transaction_costs_only_itself(world: World) -> None:
     assert len(lines) == len(set(lines)) == 3
 
 
+def test_earlier_answers_tell_what_a_document_will_cost(world: World) -> None:
+    ready(world, max_wait="0s", chunk={"by": "row"}, prompt="{{ row.a }}", inference={"max_tokens": 100})
+    take(world, "inbox/notes/first.csv", "a\n1\n2\n")
+    world.run()
+    # Both rows were answered with 20 tokens. So 13 in and 20 out are expected, three times, in a batch at
+    # 0.03 and 0.12: 1.17 + 7.2 millionths.
+    take(world, "inbox/notes/second.csv", "a\n3\n4\n5\n")
+    assert world.document("inbox/notes/second.csv")["estimate_usd"] == Decimal("0.00000837")
+
+
 def test_a_large_document_is_written_shard_by_shard(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chunk, "SMALL_RECORDS", 4)
     monkeypatch.setattr(chunk, "SHARD_RECORDS", 4)
@@ -141,8 +155,10 @@ def test_a_large_document_is_written_shard_by_shard(world: World, monkeypatch: p
     assert (row["status"], row["sealed"], row["cursor"]) == ("QUEUED", True, 3)
     assert (row["records"], row["open"]) == (10, 10)
     assert "problem" not in row
-    # "0" to "9": 1 token and 12 of frame; 13 in and 100 out, ten times, at 0.03 and 0.12
-    assert row["estimate_usd"] == Decimal("0.0001239")
+    # "0" to "9": 1 token and 12 of frame; 13 in and 25 out, ten times, at 0.03 and 0.12
+    assert row["estimate_usd"] == Decimal("0.0000339")
+    # 52, 52 and 26 in may be 169, 169 and 85; with 1,000 out at 0.06 and 0.24: 25.38 + 240 millionths
+    assert row["at_most_usd"] == Decimal("0.00026538")
     name = row["document_id"]
     shards = world.pending()
     assert sorted(one["ranges"] for one in shards) == [

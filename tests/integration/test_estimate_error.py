@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 import pytest
-from batchline import catalog, chunk, estimate, intake, pipelines, tokens
+from batchline import catalog, chunk, estimate, expected, intake, pipelines, tokens
 from batchline.estimate import Meter, Survey
 from batchline.intake import File
 from batchline.pipelines import Pipeline
@@ -56,7 +56,7 @@ def estimated(files: list[File], said: Pipeline) -> int:
     for one in files:
         survey.add(one)
     assert not survey.refused
-    return survey.estimate(estimate.answers(said)).expected.input_tokens
+    return survey.estimate(expected.answers(said)).expected.input_tokens
 
 
 def charged(files: list[File], said: Pipeline) -> int:

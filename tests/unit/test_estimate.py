@@ -6,9 +6,10 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from batchline import chunk, estimate, pipelines, prices, tokens
+from batchline import chunk, estimate, expected, pipelines, prices, tokens
 from batchline.chunk import Upload
-from batchline.estimate import Answers, Earlier, Estimate, Meter, Survey
+from batchline.estimate import Estimate, Meter, Survey
+from batchline.expected import Answers, Earlier
 from batchline.intake import File
 from batchline.models import Engine, Tier, Usage
 from batchline.pipelines import Pipeline
@@ -36,7 +37,7 @@ def rows(count: int) -> str:
 def made(data: str | bytes, said: Pipeline, *, name: str = "rows.csv") -> Estimate:
     survey = Survey("p", said, Meter.of(said.model))
     survey.add(file(data, name))
-    return survey.estimate(estimate.answers(said))
+    return survey.estimate(expected.answers(said))
 
 
 def test_a_batch_costs_half() -> None:
@@ -90,7 +91,7 @@ def test_shards_are_shared_by_small_documents() -> None:
     survey = Survey("p", pipeline(), Meter.of(NOVA))
     for _ in range(60):
         survey.add(file(rows(2)))
-    found = survey.estimate(estimate.answers(pipeline()))
+    found = survey.estimate(expected.answers(pipeline()))
     assert (found.documents, found.records, len(found.stages[0].shards)) == (60, 120, 1)
     assert [job.records for job in found.stages[0].plan.jobs] == [120]
 
@@ -100,7 +101,7 @@ def test_what_would_be_refused_is_listed() -> None:
     survey.add(file("some words", "letter.txt"))
     survey.add(file(b"\x00\x01\x02" * 100, "what.bin"))
     survey.add(file(rows(1)))
-    found = survey.estimate(estimate.answers(pipeline()))
+    found = survey.estimate(expected.answers(pipeline()))
     assert [(one.name, one.code, one.records) for one in found.refused] == [
         ("letter.txt", "FORMAT_UNSUPPORTED", 0),
         ("what.bin", "FORMAT_UNSUPPORTED", 0),
@@ -117,13 +118,13 @@ def test_each_document_of_an_archive_counts() -> None:
 
 def test_earlier_answers_tell_how_long_answers_are() -> None:
     said = pipeline()
-    assert estimate.answers(said, Earlier(3, 40, 250)) == Answers(
+    assert expected.answers(said, Earlier(3, 40, 250)) == Answers(
         Decimal("6.25"), 40, "what 40 records of 3 earlier documents were answered"
     )
     # Never more than the pipeline allows now.
-    assert estimate.answers(said, Earlier(1, 1, 90)).expected == 40
-    assert estimate.answers(said).expected == 10
-    assert "25% of max_tokens" in estimate.answers(said).basis
+    assert expected.answers(said, Earlier(1, 1, 90)).expected == 40
+    assert expected.answers(said).expected == 10
+    assert "25% of max_tokens" in expected.answers(said).basis
 
 
 def test_vectors_write_no_tokens() -> None:

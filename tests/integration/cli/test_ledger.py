@@ -22,6 +22,8 @@ from tests.integration.cli.conftest import ROWS, Cli, open_cli
 # 0.0000108 USD, in a batch half of it. 120 of them in a batch: 0.000648.
 BATCH, SINGLE = "0.000648", "0.0000108"
 
+BY_DOCUMENT = ("costs", "--by", "document")
+
 
 @pytest.fixture(scope="module")
 def done() -> Iterator[Cli]:
@@ -79,6 +81,20 @@ def test_a_table_by_tag_has_its_sum(done: Cli) -> None:
         ["tax", "1", "100", "20", "0.0000108", "0"],
         ["total", "2", "12,100", "2,420", "0.0006588", "0.0006480"],
     ]
+
+
+def test_a_document_stands_beside_its_estimate(done: Cli) -> None:
+    """120 records of 14 tokens, a quarter of 1,024 in each answer: 0.0037368; 82.66 % less was charged."""
+    names = {one["source"]["key"]: one["document_id"] for one in done.world.documents()}
+    table = names["inbox/rows/table.csv"]
+    rows = {one["document"]: one for one in csv.DictReader(io.StringIO(done.run(*BY_DOCUMENT, "--csv").out))}
+    assert (rows[table]["estimate_usd"], rows[table]["cost_usd"]) == ("0.0037368", BATCH)
+    assert rows[table]["estimate_error"] == "-0.827"
+    (line,) = [one.split() for one in done.run(*BY_DOCUMENT, width=120).lines if one.startswith(table)]
+    assert line[1:] == ["1", "12,000", "2,400", "0.00373680", "0.00064800", "-82.7%", "0.00064800"]
+    # Of a part of a cost nobody can tell how well it was estimated; here the part is all.
+    listed = done.run("--json", *BY_DOCUMENT, "--pipeline", "rows").json["lines"]
+    assert [(one["document"], one["estimate_error"]) for one in listed] == [(table, "-0.827")]
 
 
 def test_what_nobody_knows_is_refused(done: Cli) -> None:

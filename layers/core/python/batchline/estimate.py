@@ -16,6 +16,7 @@ from batchline import catalog, chunk, dialects, intake, pack, prices, tokens
 from batchline.cancel import Cancels
 from batchline.chunk import Part
 from batchline.errors import Refused
+from batchline.expected import Answers, answers
 from batchline.ids import REDUCE, RecordId
 from batchline.intake import Document, File
 from batchline.models import Engine, Shard, Tier, Usage
@@ -23,8 +24,6 @@ from batchline.pack import Plan, Planned
 from batchline.pipelines import Pipeline
 from batchline.records import Record, record
 
-# Of max_tokens an answer is taken to have this part, where no earlier answer tells better.
-ANSWER_SHARE: Final = Decimal("0.25")
 # What a chat format adds to a request: measured 6 to 7 for Claude.
 FRAME_TOKENS: Final = 7
 # So many records are counted at first, and then one for each so many of those before it.
@@ -44,40 +43,6 @@ class Refusal:
     code: str
     message: str
     records: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Earlier:
-    """What earlier documents of a pipeline were answered."""
-
-    documents: int
-    records: int
-    output_tokens: int
-
-
-@dataclass(frozen=True, slots=True)
-class Answers:
-    """The tokens of an answer: as many as `expected`, at `most`, and what the expectation rests on."""
-
-    expected: Decimal
-    most: int
-    basis: str
-
-    def usage(self, records: int, input_tokens: int) -> Usage:
-        return Usage(input_tokens, round(records * self.expected))
-
-
-def answers(pipeline: Pipeline, earlier: Earlier | None = None) -> Answers:
-    """Say how long the answers to a pipeline's records will be."""
-    most = pipeline.answer_tokens
-    if not most:
-        return Answers(Decimal(0), 0, "a vector has no tokens")
-    if earlier and earlier.records:
-        mean = Decimal(earlier.output_tokens) / earlier.records
-        basis = f"what {earlier.records:,} records of {earlier.documents:,} earlier documents were answered"
-        return Answers(min(mean, Decimal(most)), most, basis)
-    basis = f"a guess: {ANSWER_SHARE:.0%} of max_tokens, for no earlier answer is known"
-    return Answers(ANSWER_SHARE * most, most, basis)
 
 
 def counted(one: Record, model: str) -> int:

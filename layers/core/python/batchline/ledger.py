@@ -19,6 +19,7 @@ SUMMED: Final = (
     *(*ALWAYS, *MONEY),
     *TOKENS[len(COUNTED_TOKENS) :],
     *("further", "retried_input_tokens", "retried_output_tokens", "retried_usd"),
+    *("cached", "cache_saved_usd"),
 )
 # What one row of a month has alike.
 ALIKE: Final = ("pipeline", "model", "region", "engine", "tier", "price", "list_price", "tags")

@@ -8,12 +8,12 @@ from decimal import Decimal
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from batchline import aggregate, budgets, ids, pipelines, prices, reduce, settings
+from batchline import aggregate, budgets, expected, ids, pipelines, reduce, settings
 from batchline.aggregate import Ending, Settled, Tally
 from batchline.aws import answers, clients, dynamo
 from batchline.aws.control import Control
 from batchline.aws.document_budgets import DocumentBudgets, Unaffordable
-from batchline.aws.documents import Documents, settled
+from batchline.aws.documents import Documents, Estimated, settled
 from batchline.aws.dynamo import Row
 from batchline.aws.objects import Work
 from batchline.aws.pipelines import Pipelines
@@ -22,7 +22,7 @@ from batchline.aws.results import Results
 from batchline.aws.shards import Contents, Shards
 from batchline.errors import Code, NotConserved, Refused
 from batchline.ids import RecordId
-from batchline.models import DocumentStatus, Engine, Failure, Range, Shard, Usage, timestamp
+from batchline.models import DocumentStatus, Failure, Range, Shard, Usage, timestamp
 from batchline.pipelines import Pipeline
 from batchline.records import Record, input_tokens
 from batchline.structured import storable
@@ -166,10 +166,12 @@ class Aggregator:
         most = sum((usd for one in shards for usd in one.most_usd), Decimal(0))
         if lack := self.budgets.lack(row, most, reducing.model):
             raise Unaffordable(reducing.model, most, lack)
-        estimate = sum((_estimate(one) for one in shards), Decimal(0))
         count = sum(one.records for one in shards)
         begun = self.documents.reduce(
-            row["document_id"], stage=row["stage"], records=count, estimate_usd=estimate, most_usd=most
+            row["document_id"],
+            stage=row["stage"],
+            records=count,
+            estimate=Estimated(_expected(shards, reducing), most),
         )
         try:
             self.shards.register_all(shards, begun)
@@ -332,9 +334,10 @@ def _text(output: Any) -> str:
     return output if isinstance(output, str) else aggregate.dumps(output)
 
 
-def _estimate(shard: Shard) -> Decimal:
-    usage = Usage(shard.input_tokens, shard.output_tokens)
-    return prices.price(shard.model, Engine.BATCH).cost(usage)
+def _expected(shards: Iterable[Shard], reducing: Pipeline) -> Decimal:
+    """Say what the requests of a stage will cost, in USD."""
+    records, read = sum(one.records for one in shards), sum(one.input_tokens for one in shards)
+    return expected.usd(expected.answers(reducing).usage(records, read), reducing.model)
 
 
 def _is_free(value: Any, row: Row) -> bool:

@@ -11,6 +11,7 @@ from batchline.aws import clients, dynamo
 from batchline.aws.control import Control
 from batchline.aws.cutting import Cutter, Run
 from batchline.aws.documents import Arrival, Documents, settled
+from batchline.aws.earlier import EarlierAnswers
 from batchline.aws.inbox import Inbox
 from batchline.aws.large import MAX_HOPS, LargeDocuments
 from batchline.aws.objects import Work
@@ -66,7 +67,12 @@ class Chunker:
         versions = Pipelines(control, work)
         uploads_queue = Queue(clients.sqs(), env.uploads_queue)
         documents_queue = Queue(clients.sqs(), env.documents_queue)
-        parts = Parts(Shards(control, work), Queue(clients.sqs(), env.wake_queue), clock)
+        parts = Parts(
+            Shards(control, work),
+            EarlierAnswers(documents, clock),
+            Queue(clients.sqs(), env.wake_queue),
+            clock,
+        )
         small = SmallDocuments(documents, parts)
         large = LargeDocuments(documents, control, parts, uploads_queue, documents_queue)
         cutter = Cutter(documents, inbox, versions, small, large, documents_queue, clock)

@@ -76,9 +76,18 @@ class Arrival:
             "saved_usd": Decimal(0),
             "overhead_usd": Decimal(0),
             "estimate_usd": Decimal(0),
+            "at_most_usd": Decimal(0),
             # What it has cost, and what its records on their way may still cost at most.
             "committed_usd": Decimal(0),
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Estimated:
+    """What records will cost at their first attempt, in USD: as expected, and at most."""
+
+    usd: Decimal
+    at_most_usd: Decimal
 
 
 def problem(pipeline: str, code: str) -> str:
@@ -157,17 +166,16 @@ class Documents:
 
     # chunk
 
-    def queued(
-        self, arrival: Arrival, version: str, *, records: int, estimate_usd: Decimal, most_usd: Decimal
-    ) -> Row:
+    def queued(self, arrival: Arrival, version: str, *, records: int, estimate: Estimated) -> Row:
         """Write a small document with all its records at once; joins the shard's transaction."""
         row = arrival.row(DocumentStatus.QUEUED, version) | {
             "sealed": True,
             "cursor": 1,
             "records": records,
             "open": records,
-            "estimate_usd": estimate_usd,
-            "committed_usd": most_usd,
+            "estimate_usd": estimate.usd,
+            "at_most_usd": estimate.at_most_usd,
+            "committed_usd": estimate.at_most_usd,
         }
         return self._arrive(row)
 
@@ -210,14 +218,7 @@ class Documents:
         )
 
     def register(
-        self,
-        document_id: str,
-        *,
-        cursor: int,
-        records: int,
-        units: int,
-        estimate_usd: Decimal,
-        most_usd: Decimal,
+        self, document_id: str, *, cursor: int, records: int, units: int, estimate: Estimated
     ) -> Row:
         """Count one more shard of a large document; joins the shard's transaction.
 
@@ -227,15 +228,15 @@ class Documents:
             self.table,
             {"document_id": document_id},
             "SET #cursor = :next, #units = :units ADD #records :n, #open :n, #estimate_usd :usd, "
-            "#committed_usd :most",
+            "#at_most_usd :most, #committed_usd :most",
             when="#cursor = :cursor AND #status = :chunking",
             values={
                 "next": cursor + 1,
                 "cursor": cursor,
                 "units": units,
                 "n": records,
-                "usd": estimate_usd,
-                "most": most_usd,
+                "usd": estimate.usd,
+                "most": estimate.at_most_usd,
                 "chunking": DocumentStatus.CHUNKING,
             },
         )
@@ -408,23 +409,21 @@ class Documents:
 
     # aggregate
 
-    def reduce(
-        self, document_id: str, *, stage: int, records: int, estimate_usd: Decimal, most_usd: Decimal
-    ) -> Row:
+    def reduce(self, document_id: str, *, stage: int, records: int, estimate: Estimated) -> Row:
         """Begin the stage after this one with so many records; joins the transaction of its shards."""
         return dynamo.update(
             self.table,
             {"document_id": document_id},
             "SET #status = :combining, #stage = :next ADD #records :n, #open :n, #estimate_usd :usd, "
-            "#committed_usd :most REMOVE #error, #problem, #needs_usd",
+            "#at_most_usd :most, #committed_usd :most REMOVE #error, #problem, #needs_usd",
             when=f"#stage = :stage AND {ALL_SETTLED}",
             values=_settled_values()
             | {
                 "stage": stage,
                 "next": stage + 1,
                 "n": records,
-                "usd": estimate_usd,
-                "most": most_usd,
+                "usd": estimate.usd,
+                "most": estimate.at_most_usd,
             },
         )
 

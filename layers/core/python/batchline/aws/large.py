@@ -14,7 +14,7 @@ from batchline.aws import clients, dynamo
 from batchline.aws.control import Control
 from batchline.aws.documents import Arrival, Documents, settled
 from batchline.aws.dynamo import Row
-from batchline.aws.parts import Chosen, Parts, estimate, most
+from batchline.aws.parts import Chosen, Parts
 from batchline.aws.queues import Queue
 from batchline.chunk import OutOfTime, Part, Progress
 from batchline.errors import Code, Refused
@@ -103,8 +103,7 @@ class LargeDocuments:
             cursor=cursor,
             records=len(part.records),
             units=part.units,
-            estimate_usd=estimate(chosen.pipeline, part),
-            most_usd=most(chosen.pipeline, part),
+            estimate=self.parts.estimate(chosen, part),
         )
         try:
             self.parts.register(shard, [owner], chosen.pipeline)

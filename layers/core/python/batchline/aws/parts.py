@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from batchline import budgets, prices
+from batchline import budgets, expected
+from batchline.aws.documents import Estimated
 from batchline.aws.dynamo import Row
+from batchline.aws.earlier import EarlierAnswers
 from batchline.aws.queues import MAX_DELAY_SECONDS, Queue
 from batchline.aws.shards import Contents, Shards
 from batchline.chunk import Part
-from batchline.models import Engine, Shard, Usage
+from batchline.models import Shard, Usage
 from batchline.pipelines import Pipeline
 
 
@@ -28,6 +30,7 @@ class Parts:
     """Writes parts as shards and has pack look at them in time."""
 
     shards: Shards
+    earlier: EarlierAnswers
     wake_queue: Queue
     clock: Callable[[], datetime]
 
@@ -70,16 +73,15 @@ class Parts:
         if pipeline.max_wait <= MAX_DELAY_SECONDS:
             self.wake_queue.ring({"hop": 0}, delay_seconds=pipeline.max_wait)
 
-
-def estimate(pipeline: Pipeline, part: Part) -> Decimal:
-    """Estimate the most that a part may cost in a batch, in USD."""
-    return prices.price(pipeline.model, Engine.BATCH).cost(_usage(pipeline, part))
+    def estimate(self, chosen: Chosen, part: Part) -> Estimated:
+        """Estimate what a part will cost, further attempts left out."""
+        pipeline = chosen.pipeline
+        length = expected.answers(pipeline, self.earlier.of(chosen.name, chosen.version))
+        usage = length.usage(len(part.records), part.input_tokens)
+        return Estimated(expected.usd(usage, pipeline.model), most(pipeline, part))
 
 
 def most(pipeline: Pipeline, part: Part) -> Decimal:
     """Say the most that a part may cost however it is asked, in USD."""
-    return budgets.dearest(_usage(pipeline, part), pipeline, pipeline.model)
-
-
-def _usage(pipeline: Pipeline, part: Part) -> Usage:
-    return Usage(part.input_tokens, len(part.records) * pipeline.inference.max_tokens)
+    usage = Usage(part.input_tokens, len(part.records) * pipeline.inference.max_tokens)
+    return budgets.dearest(usage, pipeline, pipeline.model)

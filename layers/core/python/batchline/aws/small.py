@@ -8,7 +8,7 @@ from typing import Final
 from batchline import budgets, chunk, ids, overhead
 from batchline.aws import clients, dynamo
 from batchline.aws.documents import Arrival, Documents
-from batchline.aws.parts import Chosen, Parts, estimate, most
+from batchline.aws.parts import Chosen, Parts, most
 from batchline.chunk import Part
 
 SHARD_DOCUMENTS: Final = dynamo.TRANSACTION_WRITES - 1
@@ -94,8 +94,7 @@ class SmallDocuments:
                     one.arrival,
                     chosen.version,
                     records=len(one.part.records),
-                    estimate_usd=estimate(chosen.pipeline, one.part),
-                    most_usd=most(chosen.pipeline, one.part),
+                    estimate=self.parts.estimate(chosen, one.part),
                 )
                 for one in members
             ]

@@ -1,7 +1,7 @@
 """`batchline costs`: the ledger, and the proof that it adds up."""
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -14,10 +14,10 @@ from rich.text import Text
 from batchline import clock, ledger
 from batchline.aws.stack import Stack
 from batchline.cli import export, grouping, jobs, listing, rates, reckoning, tables
-from batchline.cli.grouping import NOBODY, total
+from batchline.cli.grouping import NOBODY, Estimated, total
 from batchline.cli.session import Problem, Session, fail, session
-from batchline.cli.views import Entry, amounts
-from batchline.models import TOKENS, Range, Usage
+from batchline.cli.views import Document, Entry, amounts
+from batchline.models import TOKENS, Charge, Range, Usage
 
 UNSURE: Final = {
     "unknown": "\nNo price is known for {models}: booked at 0.",
@@ -44,11 +44,18 @@ class Asked:
     as_csv: bool = False
     parquet: Path | None = None
 
-    def write(self, run: Session, entries: Sequence[Entry]) -> bool:
+    @property
+    def by_document(self) -> bool:
+        """Tell whether each row is a document, so that its estimate can stand beside its cost."""
+        return self.by == ("document",)
+
+    def write(
+        self, run: Session, entries: Sequence[Entry], estimates: Mapping[str, Estimated] | None = None
+    ) -> bool:
         """Export entries. Tells whether that is all that was asked for."""
         if self.by:
-            names: Sequence[str] = (*self.by, *SUMS)
-            rows = [one.row(self.by) for one in grouping.groups(entries, self.by)]
+            names: Sequence[str] = (*self.by, *SUMS, *(grouping.ESTIMATED if self.by_document else ()))
+            rows = [one.row(self.by) for one in grouping.groups(entries, self.by, estimates)]
         else:
             names, rows = FINEST, [_finest(one) for one in entries]
         if self.parquet:
@@ -165,18 +172,24 @@ def _of_days(run: Session, span: Span, pipeline: str | None, asked: Asked) -> No
     # that were added up nobody knows the jobs.
     whole = pipeline is None and all(one.job_id for one in entries)
     proof = reckoning.prove(run.stack, entries) if whole else None
-    if not asked.write(run, shown):
-        _show(run, span, shown, asked.by, proof)
+    estimates = _estimates(run.stack, shown) if asked.by_document else None
+    if not asked.write(run, shown, estimates):
+        _show(run, span, shown, asked.by, proof, estimates)
     if proof and not proof.adds_up:
         fail()
 
 
 def _show(
-    run: Session, span: Span, shown: Sequence[Entry], by: Sequence[str], proof: reckoning.Proof | None
+    run: Session,
+    span: Span,
+    shown: Sequence[Entry],
+    by: Sequence[str],
+    proof: reckoning.Proof | None,
+    estimates: Mapping[str, Estimated] | None,
 ) -> None:
     if run.as_json:
         found = (
-            [one.row(by) for one in grouping.groups(shown, by)]
+            [one.row(by) for one in grouping.groups(shown, by, estimates)]
             if by
             else [one.json() for one in rates.lines(shown)]
         )
@@ -193,13 +206,32 @@ def _show(
     elif not shown:
         run.note(f"Nothing was booked from {span} (UTC).")
     else:
-        laid = grouping.table(shown, by, width=run.width) if by else rates.summary(shown, width=run.width)
+        laid = (
+            grouping.table(shown, by, width=run.width, estimates=estimates)
+            if by
+            else rates.summary(shown, width=run.width)
+        )
         run.console.print(laid)
         _warn(run, shown)
         if proof:
             run.console.print(
                 reckoning.said(proof, "documents" if "document" in by else "pipelines", f"{span} (UTC)")
             )
+
+
+def _estimates(stack: Stack, entries: Iterable[Entry]) -> dict[str, Estimated]:
+    """Read what documents were expected to cost; how wrong that was, of those whose whole cost is shown."""
+    shown: dict[str, Charge] = {}
+    for one in entries:
+        if one.document_id:
+            shown[one.document_id] = shown.get(one.document_id, Charge()) + one.charge
+    documents = map(Document.of, stack.documents.get_many(shown))
+    return {
+        one.document_id: Estimated(
+            one.estimate_usd, one.estimate_error if shown[one.document_id] == one.charge else None
+        )
+        for one in documents
+    }
 
 
 def _by_document(stack: Stack, entries: Sequence[Entry]) -> Iterator[Entry]:

@@ -12,7 +12,7 @@ import typer
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from batchline import catalog, estimate, pipelines, prices, tokens
+from batchline import catalog, expected, pipelines, prices, tokens
 from batchline.aws import clients
 from batchline.aws.runtime import CallError, Runtime
 from batchline.cli import sources, tables
@@ -20,7 +20,8 @@ from batchline.cli.session import Problem, Session, fail, session
 from batchline.cli.sources import Chosen
 from batchline.cli.tables import Column
 from batchline.errors import Refused
-from batchline.estimate import Answers, Estimate, Meter, Quote, Refusal, Stage, Survey
+from batchline.estimate import Estimate, Meter, Quote, Refusal, Stage, Survey
+from batchline.expected import Answers
 from batchline.models import Engine
 from batchline.records import Record
 
@@ -80,7 +81,7 @@ def command(
     chosen = sources.choose(run, pipeline)
     earlier = sources.earlier(run, chosen)
     if not compare:
-        found = _estimate(chosen, places, exact, estimate.answers(chosen.pipeline, earlier))
+        found = _estimate(chosen, places, exact, expected.answers(chosen.pipeline, earlier))
         _show(run, chosen, found)
         if found.refused:
             fail()
@@ -92,7 +93,7 @@ def command(
         except Refused as refusal:
             made[model] = refusal.message
             continue
-        made[model] = _estimate(other, places, exact, estimate.answers(other.pipeline, earlier))
+        made[model] = _estimate(other, places, exact, expected.answers(other.pipeline, earlier))
     _show_all(run, chosen, made)
 
 

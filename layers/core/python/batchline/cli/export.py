@@ -10,7 +10,7 @@ from batchline.cli.session import Problem
 
 PRECISION: Final = 38
 SCALE: Final = 18
-MONEY: Final = ("_usd", "_price")
+EXACT: Final = ("_usd", "_price", "_error")
 WHOLE: Final = ("_tokens", "jobs", "succeeded", "failed", "retried", "further")
 # What begins so is a formula to a spreadsheet, and names are written by anybody.
 FORMULAS: Final = ("=", "+", "-", "@", "\t", "\r")
@@ -37,7 +37,7 @@ def write_parquet(rows: Sequence[Mapping[str, Any]], names: Sequence[str], file:
 
     def column(name: str) -> Array:
         values = [row[name] for row in rows]
-        if name.endswith(MONEY):
+        if name.endswith(EXACT):
             text = [one if one is None else format(one, "f") for one in values]
             return Array(text, type=DataType.string()).cast(DataType.decimal128(PRECISION, SCALE))
         return Array(values, type=DataType.int64() if name.endswith(WHOLE) else DataType.string())

@@ -1,7 +1,8 @@
 """Ledger entries added up by what somebody asks for: every entry is in one group, so groups add up."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Final
 
 from rich.console import RenderableType
@@ -26,8 +27,21 @@ KEYS: Final[dict[str, Callable[[Entry], str]]] = {
     "job": lambda one: one.job_id,
     TAG: lambda one: ", ".join(f"{key}={value}" for key, value in sorted(one.tags.items())) or NONE,
 }
+ESTIMATED: Final = ("estimate_usd", "estimate_error")
 # What a month that was added up does not know any more.
 FINE: Final = frozenset({"day", "document", "job"})
+
+
+@dataclass(frozen=True, slots=True)
+class Estimated:
+    """What a document was expected to cost, in USD, and which part more it did; None: nobody can tell."""
+
+    usd: Decimal | None = None
+    error: Decimal | None = None
+
+    def row(self) -> dict[str, Any]:
+        """Write it as plain values."""
+        return dict(zip(ESTIMATED, (self.usd, self.error), strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +52,14 @@ class Group:
     jobs: int
     usage: Usage
     charge: Charge
+    estimated: Estimated | None = None
 
     def row(self, by: Sequence[str]) -> dict[str, Any]:
         """Write it as plain values, by the names of its labels."""
         return dict(zip(by, self.labels, strict=True)) | {
             "jobs": self.jobs,
             **amounts(self.usage, self.charge),
+            **(self.estimated.row() if self.estimated else {}),
         }
 
 
@@ -74,41 +90,69 @@ def jobs_of(entries: Sequence[Entry]) -> int:
     )
 
 
-def groups(entries: Iterable[Entry], by: Sequence[str]) -> list[Group]:
-    """Add up entries by labels, in the order of the labels. Raises Problem."""
+def groups(
+    entries: Iterable[Entry], by: Sequence[str], estimates: Mapping[str, Estimated] | None = None
+) -> list[Group]:
+    """Add up entries by labels, in the order of the labels; `estimates` are by document. Raises Problem."""
     named = [label(one) for one in by]
     found: dict[tuple[str, ...], list[Entry]] = {}
     for one in entries:
         found.setdefault(tuple(of(one) for of in named), []).append(one)
-    return [Group(labels, jobs_of(some), *total(some)) for labels, some in sorted(found.items())]
+    return [
+        Group(
+            labels,
+            jobs_of(some),
+            *total(some),
+            None if estimates is None else estimates.get(labels[0], Estimated()),
+        )
+        for labels, some in sorted(found.items())
+    ]
 
 
-def table(entries: Sequence[Entry], by: Sequence[str], *, width: int) -> RenderableType:
-    """Lay out groups with their sum."""
-    found = groups(entries, by)
+def table(
+    entries: Sequence[Entry],
+    by: Sequence[str],
+    *,
+    width: int,
+    estimates: Mapping[str, Estimated] | None = None,
+) -> RenderableType:
+    """Lay out groups with their sum, and documents beside their `estimates`."""
+    found = groups(entries, by, estimates)
     usage, charge = total(entries)
     whole = Group(("total", *[""] * (len(by) - 1)), jobs_of(entries), usage, charge)
     decimals = tables.places(
-        amount for one in (*found, whole) for amount in (one.charge.cost_usd, one.charge.saved_usd)
+        amount
+        for one in (*found, whole)
+        for amount in (
+            one.charge.cost_usd,
+            one.charge.saved_usd,
+            one.estimated.usd if one.estimated else None,
+        )
+        if amount is not None
     )
     columns = (
         *(Column(name, least=14 if name == "model" else 0) for name in by),
         Column("jobs", "right", drop=1),
         Column("tokens\nin", "right"),
         Column("tokens\nout", "right"),
+        *([] if estimates is None else [Column("estimate\nUSD", "right", drop=4)]),
         Column("cost\nUSD", "right"),
+        *([] if estimates is None else [Column("than\nestimated", "right", drop=3)]),
         Column("saved\nUSD", "right", drop=2),
     )
-    rows = [_row(one, decimals) for one in (*found, whole)]
+    rows = [_row(one, decimals, estimated=estimates is not None) for one in (*found, whole)]
     return tables.table(columns, rows[:-1], width=width, footer=rows[-1])
 
 
-def _row(one: Group, decimals: int) -> tuple[str, ...]:
+def _row(one: Group, decimals: int, *, estimated: bool) -> tuple[str, ...]:
+    known = one.estimated or Estimated()
     return (
         *one.labels,
         f"{one.jobs:,}",
         f"{one.usage.input_tokens:,}",
         f"{one.usage.output_tokens:,}",
+        *([tables.money(known.usd, decimals) if known.usd is not None else ""] if estimated else []),
         tables.money(one.charge.cost_usd, decimals),
+        *([f"{known.error:+.1%}" if known.error is not None else ""] if estimated else []),
         tables.money(one.charge.saved_usd, decimals),
     )

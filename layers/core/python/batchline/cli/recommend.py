@@ -21,6 +21,7 @@ from batchline.cli.sources import Chosen
 from batchline.cli.tables import Column
 from batchline.errors import Refused
 from batchline.estimate import Refusal
+from batchline.expected import answers
 from batchline.intake import Document
 from batchline.models import Engine, Usage
 from batchline.recommend import Asked, Sample, Standing
@@ -144,7 +145,7 @@ def prepare(
     """Write the sample in the words of each model, and price it."""
     works = []
     earlier = sources.earlier(run, chosen)
-    length = estimate.answers(chosen.pipeline, earlier)
+    length = answers(chosen.pipeline, earlier)
     for model in named:
         try:
             with_model(chosen, model)

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Annotated, Final
 
 import typer
@@ -288,7 +289,7 @@ def _holds(stack: Stack, row: Row, document_id: str) -> bool:
 
 
 def _details(run: Session, one: Document, now: datetime) -> RenderableType:
-    decimals = tables.places([one.charge.cost_usd, one.charge.saved_usd, one.estimate_usd])
+    decimals = tables.places([one.charge.cost_usd, one.charge.saved_usd, one.estimate_usd, one.at_most_usd])
     usd = tables.money(one.charge.cost_usd, decimals)
     saved = tables.money(one.charge.saved_usd, decimals)
     facts: list[tuple[str, str, str]] = [
@@ -301,7 +302,7 @@ def _details(run: Session, one: Document, now: datetime) -> RenderableType:
         ("records", f"{one.succeeded:,} succeeded, {one.failed:,} failed, of {one.records:,}", ""),
         ("tokens", f"{one.usage.input_tokens:,} in, {one.usage.output_tokens:,} out", ""),
         ("cost", f"{usd} USD, {saved} USD saved", ""),
-        ("estimate", _estimate(one, decimals), ""),
+        *([("estimate", _estimate(one, decimals), "")] if one.records else []),
         ("received", f"{one.received_at} ({tables.age(seconds_since(one.received_at, now))} ago)", ""),
     ]
     if one.finished_at:
@@ -320,11 +321,19 @@ def _details(run: Session, one: Document, now: datetime) -> RenderableType:
 
 
 def _estimate(one: Document, decimals: int) -> str:
-    """Say what was expected at most, for one attempt in batch, and how much of it was charged."""
-    said = f"at most {tables.money(one.estimate_usd, decimals)} USD in batch"
-    if not one.status.terminal or not one.estimate_usd:
+    """Say what the first attempts were expected to cost, and at most; and how that was, when it is known."""
+    expected, most = (tables.money(usd, decimals) for usd in (one.estimate_usd, one.at_most_usd))
+    said = f"{expected} USD, at most {most}"
+    if one.estimate_error is None:
         return said
-    return f"{said}; {one.charge.cost_usd / one.estimate_usd:.0%} of it was charged"
+    return f"{said}; the cost is {deviation(one.estimate_error)}"
+
+
+def deviation(error: Decimal) -> str:
+    """Say how far a cost is from its estimate."""
+    if not error:
+        return "as estimated"
+    return f"{abs(error):.1%} {'more' if error > 0 else 'less'}"
 
 
 def fields(facts: Sequence[tuple[str, str, str]]) -> RenderableType:

@@ -13,6 +13,7 @@ from batchline.chunk import INBOX
 from batchline.ledger import UNATTRIBUTED
 from batchline.models import TOKENS, Charge, DocumentStatus, Failure, JobStatus, Usage
 
+SHARE: Final = Decimal("0.001")
 MOVING: Final = frozenset({DocumentStatus.CHUNKING, DocumentStatus.QUEUED, DocumentStatus.COMBINING})
 
 
@@ -60,6 +61,7 @@ class Document:
     usage: Usage
     charge: Charge
     estimate_usd: Decimal
+    at_most_usd: Decimal
     failure: Failure | None
     codes: Mapping[str, int]
     result_key: str | None
@@ -84,6 +86,7 @@ class Document:
             usage=Usage.of(row),
             charge=charge_of(row),
             estimate_usd=Decimal(row.get("estimate_usd", 0)),
+            at_most_usd=Decimal(row.get("at_most_usd", 0)),
             failure=failure_of(row),
             codes=row.get("codes", {}),
             result_key=row.get("result_key"),
@@ -103,6 +106,13 @@ class Document:
     def moving(self) -> bool:
         """Tell whether it goes on by itself, now. HELD is a rest."""
         return self.status in MOVING
+
+    @property
+    def estimate_error(self) -> Decimal | None:
+        """Say by which part of it the estimate was too low (or, below 0, too high). None: nobody can tell."""
+        if not self.status.terminal or not self.estimate_usd or not self.charge.cost_usd:
+            return None
+        return (self.charge.cost_usd / self.estimate_usd - 1).quantize(SHARE)
 
     def answers_to(self, name: str) -> bool:
         """Tell whether a document is called so: its key, its path in the pipeline or its file name."""
@@ -125,6 +135,8 @@ class Document:
             "open": self.records - self.done,
             **amounts(self.usage, self.charge),
             "estimate_usd": self.estimate_usd,
+            "at_most_usd": self.at_most_usd,
+            "estimate_error": self.estimate_error,
             "error": error_json(self.failure),
             "codes": dict(self.codes),
             "result_key": self.result_key,
