@@ -62,9 +62,10 @@ def run(*args: str, width: int | None = 100) -> Said:
 
 @dataclass(frozen=True)
 class Stacks:
-    """CloudFormation as far as its answer to DescribeStacks: the outputs of stacks by their names."""
+    """CloudFormation as far as its answer to DescribeStacks: outputs and parameters of stacks by name."""
 
     known: dict[str, dict[str, str]] = field(default_factory=dict)
+    parameters: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def install(self) -> None:
         events = clients.cloudformation().meta.events
@@ -77,7 +78,14 @@ class Stacks:
             error = {"Code": "ValidationError", "Message": f"Stack with id {name} does not exist"}
             return self._reply(400, {"Error": error})
         found = [{"OutputKey": key, "OutputValue": one} for key, one in self.known[name].items()]
-        stack = {"StackName": name, "StackStatus": "CREATE_COMPLETE", "Outputs": found}
+        given = self.parameters.get(name, {})
+        parameters = [{"ParameterKey": key, "ParameterValue": one} for key, one in given.items()]
+        stack = {
+            "StackName": name,
+            "StackStatus": "CREATE_COMPLETE",
+            "Outputs": found,
+            "Parameters": parameters,
+        }
         return self._reply(200, {"Stacks": [stack]})
 
     @staticmethod

@@ -94,7 +94,7 @@ def said(lack: Lack, *, model: str, document_id: str, day: str) -> str:
         case Scope.MONTH:
             return (
                 f"{needs}; {down(lack.left)}{limit} USD are left of the stack's budget for {day[:7]}. The "
-                f"document goes on by itself when there is room, in a new month on {_next_month(day)} (UTC); "
+                f"document goes on by itself when there is room, in a new month on {next_month(day)} (UTC); "
                 "sooner when the parameter BudgetPerMonth of the stack is raised."
             )
         case Scope.DAY:
@@ -120,7 +120,8 @@ def _or(lack: Lack, let: str) -> str:
     return "" if lack.scope is Scope.MONTH else f", or let the document go with {let}"
 
 
-def _next_month(day: str) -> str:
+def next_month(day: str) -> str:
+    """Name the first day of the month after that of a day."""
     first = date.fromisoformat(day).replace(day=1) + timedelta(days=31)
     return first.replace(day=1).isoformat()
 

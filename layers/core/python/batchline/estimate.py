@@ -12,7 +12,7 @@ from typing import Final
 
 import orjson
 
-from batchline import catalog, chunk, dialects, intake, pack, prices, tokens
+from batchline import budgets, catalog, chunk, dialects, intake, pack, prices, tokens
 from batchline.cancel import Cancels
 from batchline.chunk import Part
 from batchline.errors import Refused
@@ -95,6 +95,7 @@ class Survey:
     pipeline: Pipeline
     meter: Meter
     documents: int = 0
+    too_dear: int = 0
     refused: list[Refusal] = field(default_factory=list)
     _shards: list[Shard] = field(default_factory=list)
     _sizes: Counter[int] = field(default_factory=Counter)
@@ -112,15 +113,19 @@ class Survey:
 
     def _add(self, document: Document) -> None:
         records = 0
+        most = Decimal(0)
         try:
             for part in document.parts:
                 self._take(part)
                 records += len(part.records)
+                usage = Usage(part.input_tokens, len(part.records) * self.pipeline.answer_tokens)
+                most += budgets.dearest(usage, self.pipeline, self.pipeline.model)
         except Refused as refusal:
             self.refused.append(Refusal(document.name, refusal.code, refusal.message, records))
         if records:
             self.documents += 1
             self._sizes[records] += 1
+            self.too_dear += not budgets.covers(self.pipeline, most)
 
     def _take(self, part: Part) -> None:
         size = part.size + len(part.records) * LINE_BYTES
@@ -152,7 +157,12 @@ class Survey:
         if reducing := self.pipeline.reducing:
             stages.append(_combining(self.name, reducing, self._sizes, length))
         return Estimate(
-            self.pipeline.model, self.documents, tuple(self.refused), self.meter.counted, tuple(stages)
+            self.pipeline.model,
+            self.documents,
+            tuple(self.refused),
+            self.meter.counted,
+            tuple(stages),
+            self.too_dear,
         )
 
 
@@ -234,13 +244,30 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What files will cost with one model, further attempts left out. `counted`: so many records were."""
+    """What files will cost with one model, further attempts left out.
+
+    So many records were `counted`; so many documents may cost more than their budget (`too_dear`).
+    """
 
     model: str
     documents: int
     refused: tuple[Refusal, ...]
     counted: int
     stages: tuple[Stage, ...]
+    too_dear: int = 0
+
+    @property
+    def reserved(self) -> Decimal:
+        """Say what its jobs as planned will reserve of budgets, in USD; 0 where no price is known."""
+        return sum(
+            (
+                pack.most(shard, job.engine, job.tier)
+                for one in self.stages
+                for job in one.plan.jobs
+                for shard in job.shards
+            ),
+            Decimal(0),
+        )
 
     @property
     def records(self) -> int:

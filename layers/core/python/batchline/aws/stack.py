@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from http import HTTPStatus
-from typing import Final, Self
+from typing import Annotated, Final, Self
 from urllib.parse import urlsplit
 
 from botocore import exceptions as botocore
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from batchline.aws import clients
 from batchline.aws.approve import Approver
@@ -61,7 +62,7 @@ class StackError(BatchlineError):
 
 
 class Outputs(BaseModel):
-    """The outputs of the stack that lead to its stores."""
+    """The outputs of the stack that lead to its stores, and its parameters that people are told of."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
@@ -72,6 +73,9 @@ class Outputs(BaseModel):
     jobs_table: str = Field(alias="JobsTable")
     costs_table: str = Field(alias="CostsTable")
     control_table: str = Field(alias="ControlTable")
+    per_month: Annotated[Decimal | None, BeforeValidator(lambda said: said or None)] = Field(
+        default=None, alias="BudgetPerMonth"
+    )
     uploads_queue: str = Field(alias="UploadsQueue")
     wake_queue: str = Field(alias="WakeQueue")
     jobs_queue: str = Field(alias="JobsQueue")
@@ -105,7 +109,7 @@ class Queues:
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """The stores of one stack."""
+    """The stores of one stack. `per_month` is its budget of a month, in USD."""
 
     name: str
     inbox_bucket: str
@@ -118,6 +122,7 @@ class Stack:
     control: Control
     pipelines: Pipelines
     queues: Queues
+    per_month: Decimal | None
 
     @classmethod
     def connect(cls, name: str) -> Self:
@@ -145,6 +150,7 @@ class Stack:
                 job_events=Queue(sqs, outputs.job_events_queue),
                 documents=Queue(sqs, outputs.documents_queue),
             ),
+            per_month=outputs.per_month,
         )
 
     def auditor(self) -> Auditor:
@@ -206,7 +212,8 @@ def _outputs(name: str) -> Outputs:
             f"There is no stack {name!r} {place}: deploy it with `sam deploy` (on this machine `batchline "
             "local deploy`), or name another with --stack or BATCHLINE_STACK, and its Region with --region."
         ) from error
-    found = {one.get("OutputKey"): one.get("OutputValue") for one in stack.get("Outputs", ())}
+    found = {one.get("ParameterKey"): one.get("ParameterValue") for one in stack.get("Parameters", ())}
+    found |= {one.get("OutputKey"): one.get("OutputValue") for one in stack.get("Outputs", ())}
     try:
         return Outputs.model_validate(found)
     except ValidationError as error:

@@ -12,10 +12,10 @@ import typer
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from batchline import catalog, expected, pipelines, prices, tokens
+from batchline import catalog, clock, expected, pipelines, prices, tokens
 from batchline.aws import clients
 from batchline.aws.runtime import CallError, Runtime
-from batchline.cli import sources, tables
+from batchline.cli import budgets, sources, tables
 from batchline.cli.session import Problem, Session, fail, session
 from batchline.cli.sources import Chosen
 from batchline.cli.tables import Column
@@ -151,7 +151,7 @@ def _show(run: Session, chosen: Chosen, found: Estimate) -> None:
     parts: list[RenderableType] = [_facts(chosen, found), Text("")]
     rows = [(one.way, *(_usd(one, usd) for usd in (one.expected, one.most, one.saved))) for one in quotes]
     parts.append(tables.table(WAYS, rows, width=run.width))
-    parts += [Text(f"\n{note}", style="yellow") for note in notes(chosen, found)]
+    parts += [Text(f"\n{note}", style="yellow") for note in notes(chosen, found, _left(run, chosen))]
     if found.refused:
         parts.append(refusals(found.refused))
     run.console.print(Group(*parts))
@@ -201,17 +201,18 @@ def jobs(stage: Stage) -> list[str]:
     return said or ["none"]
 
 
-def notes(chosen: Chosen, found: Estimate) -> list[str]:
+def _left(run: Session, chosen: Chosen) -> budgets.Left:
+    """Read what is left of the budgets; of a pipeline file there is no stack to ask."""
+    if chosen.version is None:
+        return budgets.Left()
+    return budgets.Left.of(run.stack, chosen.name, clock.now())
+
+
+def notes(chosen: Chosen, found: Estimate, left: budgets.Left) -> list[str]:
     """Say what somebody should know before they believe the numbers."""
     bases = {one.basis for one in (*found.ways, found.planned)}
     said = [sentence for basis, sentence in SENTENCES.items() if basis in bases]
-    budget = chosen.pipeline.budget
-    if budget and budget.per_day_usd is not None and found.planned.most > budget.per_day_usd:
-        said.append(
-            f"The longest answers cost more than budget.per_day_usd, {budget.per_day_usd}: jobs are reserved "
-            "at that price, and what the day does not cover is HELD."
-        )
-    return said
+    return said + budgets.warnings(chosen.pipeline, found, left)
 
 
 def refusals(found: Iterable[Refusal]) -> RenderableType:
@@ -242,9 +243,10 @@ def _show_all(run: Session, chosen: Chosen, made: dict[str, Estimate | str]) -> 
         run.write_json({"pipeline": chosen.name, "models": listed, "not_possible": errors})
     else:
         run.console.print(tables.table(COMPARED, [_row(one) for one in estimates], width=run.width))
+        left = _left(run, chosen)
         for one in estimates:
             run.note(f"{one.model}: {'; '.join(line for stage in one.stages for line in jobs(stage))}.")
-            for note in notes(chosen, one):
+            for note in notes(chosen, one, left):
                 run.note(f"{one.model}: {note}")
         if estimates and estimates[0].refused:
             run.console.print(refusals(estimates[0].refused))

@@ -7,7 +7,7 @@ import typer
 from batchline import catalog, clock
 from batchline.aws import account
 from batchline.catalog import Account, Limits
-from batchline.cli import tables
+from batchline.cli import budgets, tables
 from batchline.cli.session import session
 from batchline.cli.tables import Column
 
@@ -65,6 +65,9 @@ def refresh(context: typer.Context) -> None:
         f"Kept {len(found.models)} models whose quotas differ from the defaults, and {len(found.profiles)} "
         "application inference profiles. The functions go by them from their next start on."
     )
+
+
+app.command(name="budgets")(budgets.listed)
 
 
 def _limits(name: str) -> Limits:

@@ -14,10 +14,11 @@ from rich.text import Text
 from batchline import clock
 from batchline.aws.dynamo import Row
 from batchline.aws.stack import Stack
-from batchline.cli import listing, tables
+from batchline.cli import budgets, listing, tables
 from batchline.cli.session import Session, fail, session
 from batchline.cli.tables import Column
 from batchline.cli.views import Document, Entry, Job, Totals, seconds_since
+from batchline.errors import Code
 from batchline.models import DocumentStatus, JobStatus, Range
 
 REFRESH_SECONDS: Final = 1.0
@@ -312,6 +313,9 @@ def _details(run: Session, one: Document, now: datetime) -> RenderableType:
         facts.append(("result", run.stack.work.uri(one.result_key), ""))
     if one.failure:
         facts.append(("error", f"{one.failure.code}: {one.failure.message}", style_of(one.status)))
+    if one.failure and one.failure.code == Code.BUDGET_EXCEEDED:
+        row = run.stack.documents.get(one.document_id)
+        facts += ((name, said, "") for name, said in (budgets.told(run.stack, row, now) if row else ()))
     parts: list[RenderableType] = [fields(facts)]
     entries = {entry.job_id: entry for entry in _entries(run.stack, one)}
     jobs = _jobs(run.stack, one)
