@@ -203,8 +203,9 @@ def test_the_command_line_reads_the_same_tables(stack: Stack, samples: list[dict
 
 def test_nothing_is_left_over(stack: Stack, processed: dict[str, Any]) -> None:
     stack.closed_jobs()
-    left = eventually(lambda: counts if not any((counts := stack.waiting_messages()).values()) else None)
-    assert set(left.values()) == {0}
+    # A bell may be set to a minute ahead, for records that were still waiting when it was.
+    waiting = stack.waiting_messages
+    assert eventually(lambda: not any(waiting().values()), seconds=90, saying=waiting)
     control = stack.rows("Control")
     assert not [row for row in control if row["pk"].startswith("pending#")]
     assert not [row for row in control if row.get("holders")]
