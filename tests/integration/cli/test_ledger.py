@@ -166,6 +166,28 @@ def test_a_month_that_is_over_is_added_up_once_and_read_so(cli: Cli) -> None:
     ]
 
 
+def test_a_day_that_is_booked_after_its_month_was_added_up_is_found(cli: Cli) -> None:
+    cli.pipeline("rows", chunk={"by": "row"}, prompt="{{ row.a }}")
+    cli.upload("inbox/rows/table.csv", ROWS)
+    cli.settle()
+    said = cli.run("costs", "--reconcile", "--months", "1", width=120)
+    assert (said.code, "2026-11: not added up yet; its days are." in said.out) == (0, True)
+    cli.world.clock.advance(12 * 86_400)  # 4 December
+    cli.world.reconcile()
+    said = cli.run("costs", "--reconcile", "--months", "2", width=120)
+    assert (said.code, "2026-11: the month equals its days (1 entry)." in said.out) == (0, True)
+    (day,) = cli.world.costs("day#2026-11-22")
+    late = day | {"entry": "rows#later", "job_id": "later", "booked_at": "2026-12-04T10:00:00.000Z"}
+    table = cli.stacks.known["batchline"]["CostsTable"]
+    dynamo.put_many(clients.dynamodb(), table, [late])
+    found = cli.run("--json", "costs", "--reconcile", "--months", "2")
+    assert found.code == 1
+    month = found.json["months"]["2026-11"]
+    assert (month["entries"], month["late_entries"]) == (2, 1)
+    assert month["differs"]["cost_usd"] == BATCH
+    assert "Booked after that: 1 entry." in cli.run("costs", "--reconcile", "--months", "2").out
+
+
 # Cost Explorer
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
@@ -49,6 +50,35 @@ def roll_up(month: str, rows: Iterable[Row]) -> Iterator[dict[str, Any]]:
             if name in row:
                 added[name] = added.get(name, 0) + row[name]
     yield from found.values()
+
+
+@dataclass(frozen=True, slots=True)
+class Month:
+    """A month that was added up, beside its days as they are now.
+
+    `differs` names what has other sums, and holds how much the days have more; `late` is how many of their
+    entries were booked after `at`, when the month was added up.
+    """
+
+    month: str
+    at: str
+    entries: int
+    differs: Mapping[str, Decimal]
+    late: int
+
+
+def month(name: str, at: str, rolled_up: Iterable[Row], days: Iterable[Row]) -> Month:
+    """Hold the rows of a month against those of its days."""
+    months, booked = list(rolled_up), list(days)
+    sums = {what: sum(row.get(what, 0) for row in booked) for what in SUMMED}
+    more = {what: Decimal(total - sum(row.get(what, 0) for row in months)) for what, total in sums.items()}
+    return Month(
+        month=name,
+        at=at,
+        entries=len(booked),
+        differs={what: number for what, number in more.items() if number},
+        late=sum(row["booked_at"] > at for row in booked),
+    )
 
 
 def _key(alike: Row) -> str:

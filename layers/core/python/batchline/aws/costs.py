@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from batchline import ledger
 from batchline.aws import dynamo
 from batchline.aws.dynamo import Row
-from batchline.ledger import UNATTRIBUTED
+from batchline.ledger import UNATTRIBUTED, Month
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -63,6 +63,14 @@ class Costs:
         self.book(ledger.roll_up(month, self._days_of(month)))
         self.book([mark | {"rolled_up_at": at}])
         return True
+
+    def month(self, month: str) -> Month | None:
+        """Hold a month that was added up against its days. None: it was not yet."""
+        rows = {one["entry"]: one for one in self._scope(f"month#{month}")}
+        mark = rows.pop(ROLLED_UP, None)
+        if mark is None:
+            return None
+        return ledger.month(month, mark["rolled_up_at"], rows.values(), self._days_of(month))
 
     def _days_of(self, month: str) -> Iterator[Row]:
         return (row for day in ledger.days_of(month) for row in self.of_day(day))

@@ -102,8 +102,8 @@ def costs(
         bool,
         typer.Option(
             "--reconcile",
-            help="Hold every job against its manifest, and the days against Cost Explorer (which charges "
-            "0.01 USD for the answer).",
+            help="Hold every job against its manifest, months that were added up against their days, and "
+            "the days against Cost Explorer (which charges 0.01 USD for the answer).",
         ),
     ] = False,
 ) -> None:
@@ -256,20 +256,30 @@ def _reconcile(run: Session, span: Span) -> None:
     entries = [Entry.of(row) for one in span.dates for row in run.stack.costs.of_day(one.isoformat())]
     proof = reckoning.prove(run.stack, entries)
     found = reckoning.reckon(entries, run.stack.costs.totals({one.job_id for one in entries}))
+    months = {one: run.stack.costs.month(one) for one in span.months}
     theirs = reckoning.charged(span.dates)
     ours = {one.labels[0]: one.charge.cost_usd for one in grouping.groups(entries, ["day"])}
     if run.as_json:
         aws = {"cost_usd": theirs.by_day, "why_not": theirs.why_not or None}
         run.write_json(
-            {"jobs": [one.json() for one in found], "proof": proof.json(), "days": ours, "aws": aws}
+            {
+                "jobs": [one.json() for one in found],
+                "proof": proof.json(),
+                "months": {name: reckoning.month_json(one) for name, one in months.items()},
+                "days": ours,
+                "aws": aws,
+            }
         )
     elif not entries:
         run.note(f"Nothing was booked from {span} (UTC).")
     else:
         run.console.print(reckoning.table(found, width=run.width))
         run.console.print(reckoning.said(proof, "pipelines", f"{span} (UTC)"))
+        if months:
+            run.console.print(reckoning.months(months))
         run.console.print(reckoning.beside(ours, theirs, width=run.width))
-    if not proof.adds_up or any(one.difference != Usage() for one in found):
+    wrong = any(one and one.differs for one in months.values())
+    if wrong or not proof.adds_up or any(one.difference != Usage() for one in found):
         fail()
 
 

@@ -18,6 +18,7 @@ from batchline.cli import tables
 from batchline.cli.grouping import total
 from batchline.cli.tables import Column
 from batchline.cli.views import Entry
+from batchline.ledger import Month
 from batchline.models import Charge, Usage
 
 COLUMNS: Final = (
@@ -183,6 +184,41 @@ def table(found: Sequence[Reckoned], *, width: int) -> RenderableType:
 
 def _pair(usage: Usage) -> str:
     return f"{usage.input_tokens:,}, {usage.output_tokens:,}"
+
+
+def months(found: Mapping[str, Month | None]) -> RenderableType:
+    """Say of each month whether its rows are the sum of its days; None: it is not added up yet."""
+    text = Text()
+    for name, one in found.items():
+        if one is None:
+            text.append(f"\n{name}: not added up yet; its days are.")
+        elif not one.differs:
+            text.append(f"\n{name}: the month equals its days ({_entries(one.entries)}).")
+        else:
+            more = ", ".join(f"{what} {amount:+f}" for what, amount in one.differs.items())
+            late = f" Booked after that: {_entries(one.late)}." if one.late else ""
+            text.append(
+                f"\n{name}: added up at {one.at}, but its days ({_entries(one.entries)}) have other sums: "
+                f"{more}.{late}",
+                style="red",
+            )
+    return text
+
+
+def _entries(count: int) -> str:
+    return f"{count:,} entr{'ies' if count != 1 else 'y'}"
+
+
+def month_json(one: Month | None) -> dict[str, Any] | None:
+    """Write what was found of a month as plain values."""
+    if one is None:
+        return None
+    return {
+        "rolled_up_at": one.at,
+        "entries": one.entries,
+        "differs": dict(one.differs),
+        "late_entries": one.late,
+    }
 
 
 @dataclass(frozen=True, slots=True)
