@@ -14,9 +14,11 @@ from arro3.io import read_parquet
 from batchline.aws import clients, dynamo
 from batchline.aws.account import NotAllowed
 from batchline.aws.cost_explorer import CostExplorer, NoAnswer
+from batchline.models import Usage
 from botocore.stub import Stubber
 
 from tests.integration.cli.conftest import ROWS, Cli, open_cli
+from tests.integration.fake_bedrock import Say, prompt_of
 
 # By hand, Nova Lite at 0.06 and 0.24 USD a million: an answer takes 100 tokens in and 20 out, on demand
 # 0.0000108 USD, in a batch half of it. 120 of them in a batch: 0.000648.
@@ -186,6 +188,25 @@ def test_a_day_that_is_booked_after_its_month_was_added_up_is_found(cli: Cli) ->
     assert (month["entries"], month["late_entries"]) == (2, 1)
     assert month["differs"]["cost_usd"] == BATCH
     assert "Booked after that: 1 entry." in cli.run("costs", "--reconcile", "--months", "2").out
+
+
+def test_what_went_to_answers_that_were_no_good_is_said(cli: Cli) -> None:
+    """One of 120 rows is answered with nothing: 100 tokens in at 0.03 USD a million, 0 out."""
+    asked: list[str] = []
+
+    def answer(_record: str, body: dict[str, Any]) -> Say:
+        prompt = prompt_of(body)
+        asked.append(prompt)
+        return Say("", usage=Usage(100)) if asked.count(prompt) == 1 and len(asked) == 1 else Say("yes")
+
+    cli.world.bedrock.answer = answer
+    cli.pipeline("rows", chunk={"by": "row"}, prompt="{{ row.a }}")
+    cli.upload("inbox/rows/table.csv", ROWS)
+    cli.settle()
+    said = cli.run("costs")
+    assert "0.000003 USD of it went to answers that were no good: 1 record was asked again." in said.err
+    (first,) = [one for one in cli.run("--json", "costs").json["entries"] if one["retried"]]
+    assert (first["retried_usd"], first["engine"]) == ("0.000003", "batch")
 
 
 # Cost Explorer

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
 
@@ -17,7 +18,7 @@ from batchline.cli import export, grouping, jobs, listing, rates, reckoning, tab
 from batchline.cli.grouping import NOBODY, Estimated, total
 from batchline.cli.session import Problem, Session, fail, session
 from batchline.cli.views import Document, Entry, amounts
-from batchline.models import TOKENS, Charge, Range, Usage
+from batchline.models import TOKENS, Range, Usage
 
 UNSURE: Final = {
     "unknown": "\nNo price is known for {models}: booked at 0.",
@@ -29,11 +30,11 @@ UNSURE: Final = {
 # The finest rows of an export, in their order.
 FINEST: Final = (
     *("booked_at", "job_id", "pipeline", "document_id", "model", "region", "engine", "tier", "tags"),
-    *("succeeded", "failed", "retried", "further", *TOKENS),
+    *("succeeded", "failed", "retried", "further", "cached", *TOKENS),
     *("input_price", "output_price", "basis", "list_input_price", "list_output_price"),
-    *("cost_usd", "saved_usd", "retried_usd"),
+    *("cost_usd", "saved_usd", "overhead_usd", "retried_usd", "cache_saved_usd"),
 )
-SUMS: Final = ("jobs", *TOKENS, "cost_usd", "saved_usd")
+SUMS: Final = ("jobs", *TOKENS, "cost_usd", "saved_usd", "overhead_usd")
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,14 +222,14 @@ def _show(
 
 def _estimates(stack: Stack, entries: Iterable[Entry]) -> dict[str, Estimated]:
     """Read what documents were expected to cost; how wrong that was, of those whose whole cost is shown."""
-    shown: dict[str, Charge] = {}
+    shown: dict[str, Decimal] = {}
     for one in entries:
         if one.document_id:
-            shown[one.document_id] = shown.get(one.document_id, Charge()) + one.charge
+            shown[one.document_id] = shown.get(one.document_id, Decimal(0)) + one.charge.cost_usd
     documents = map(Document.of, stack.documents.get_many(shown))
     return {
         one.document_id: Estimated(
-            one.estimate_usd, one.estimate_error if shown[one.document_id] == one.charge else None
+            one.estimate_usd, one.estimate_error if shown[one.document_id] == one.charge.cost_usd else None
         )
         for one in documents
     }
@@ -294,11 +295,17 @@ def _finest(one: Entry) -> dict[str, Any]:
 
 
 def _warn(run: Session, entries: Iterable[Entry]) -> None:
-    """Say on standard error what is booked at 0 because nobody knows its price, and what is a guess."""
+    """Say on standard error which prices nobody knows or are guesses, and what was spent for nothing."""
     listed = list(entries)
     for basis, said in UNSURE.items():
         if models := sorted({one.model for one in listed if one.basis == basis}):
             run.note(said.format(models=", ".join(models)))
+    if spent := sum((one.retried_usd for one in listed), Decimal(0)):
+        records = sum(one.retried for one in listed)
+        run.note(
+            f"\n{tables.money(spent, tables.places([spent]))} USD of it went to answers that were no good: "
+            f"{records:,} record{'s were' if records != 1 else ' was'} asked again."
+        )
 
 
 # entries

@@ -11,7 +11,7 @@ from batchline.cli.session import Problem
 PRECISION: Final = 38
 SCALE: Final = 18
 EXACT: Final = ("_usd", "_price", "_error")
-WHOLE: Final = ("_tokens", "jobs", "succeeded", "failed", "retried", "further")
+WHOLE: Final = ("_tokens", "jobs", "succeeded", "failed", "retried", "further", "cached")
 # What begins so is a formula to a spreadsheet, and names are written by anybody.
 FORMULAS: Final = ("=", "+", "-", "@", "\t", "\r")
 

@@ -137,7 +137,7 @@ def table(
         Column("tokens\nout", "right"),
         *([] if estimates is None else [Column("estimate\nUSD", "right", drop=4)]),
         Column("cost\nUSD", "right"),
-        *([] if estimates is None else [Column("than\nestimated", "right", drop=3)]),
+        *([] if estimates is None else [Column("against\nestimate", "right", drop=3)]),
         Column("saved\nUSD", "right", drop=2),
     )
     rows = [_row(one, decimals, estimated=estimates is not None) for one in (*found, whole)]

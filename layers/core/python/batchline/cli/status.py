@@ -330,7 +330,7 @@ def _estimate(one: Document, decimals: int) -> str:
     said = f"{expected} USD, at most {most}"
     if one.estimate_error is None:
         return said
-    return f"{said}; the cost is {deviation(one.estimate_error)}"
+    return f"{said}; it cost {deviation(one.estimate_error)}"
 
 
 def deviation(error: Decimal) -> str:

@@ -287,7 +287,9 @@ class Entry:
     failed: int
     retried: int
     further: int
+    cached: int
     retried_usd: Decimal
+    cache_saved_usd: Decimal
     input_price: Decimal
     output_price: Decimal
     basis: str
@@ -313,7 +315,9 @@ class Entry:
             failed=row.get("failed", 0),
             retried=row.get("retried", 0),
             further=int(row.get("further", 0)),
+            cached=int(row.get("cached", 0)),
             retried_usd=Decimal(row.get("retried_usd", 0)),
+            cache_saved_usd=Decimal(row.get("cache_saved_usd", 0)),
             input_price=Decimal(price["input"]),
             output_price=Decimal(price["output"]),
             basis=price["basis"],
@@ -350,8 +354,10 @@ class Entry:
             "failed": self.failed,
             "retried": self.retried,
             "further": self.further,
+            "cached": self.cached,
             **amounts(self.usage, self.charge),
             "retried_usd": self.retried_usd,
+            "cache_saved_usd": self.cache_saved_usd,
             "price": {
                 "input": self.input_price,
                 "output": self.output_price,
