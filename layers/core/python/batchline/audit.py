@@ -28,12 +28,15 @@ class Violation:
 class Open:
     """The records that wait in shards or are in jobs which have not counted them, by document.
 
+    `usd` is what they have committed of their documents' budgets.
+
     `closing` are documents of jobs that are being collected: some of their records may be registered
     again, or have results, before the job is counted.
     """
 
     records: dict[str, Counter[str]] = field(default_factory=dict)
     closing: set[str] = field(default_factory=set)
+    usd: dict[str, Decimal] = field(default_factory=dict)
 
     def add(self, shard: Shard, *, but: Iterable[str] = ()) -> None:
         """Add a shard's records, but those of documents that have counted them already."""
@@ -43,10 +46,18 @@ class Open:
             if part.document_id not in left_out:
                 found = self.records.setdefault(part.document_id, Counter())
                 found.update(f"{part.stage}{part.first + n:07d}" for n in range(part.count))
+        for text, usd in zip(shard.ranges, shard.most_usd, strict=False):
+            name = Range.parse(text).document_id
+            if name not in left_out:
+                self.usd[name] = self.usd.get(name, Decimal(0)) + usd
 
     def of(self, document_id: str) -> Counter[str] | None:
         """Count a document's records on their way by name. None: nobody can tell now."""
         return None if document_id in self.closing else self.records.get(document_id, Counter())
+
+    def reserved(self, document_id: str) -> Decimal | None:
+        """Say what a document's records on their way may still cost, in USD. None: nobody can tell now."""
+        return None if document_id in self.closing else self.usd.get(document_id, Decimal(0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +81,17 @@ class Results:
 
 
 def document(
-    row: Row, *, waiting: Counter[str] | None, results: Results, ledger: Iterable[Row], whole: bool
+    row: Row,
+    *,
+    waiting: Counter[str] | None,
+    reserved: Decimal | None,
+    results: Results,
+    ledger: Iterable[Row],
+    whole: bool,
 ) -> Iterator[Violation]:
-    """Check a document: its counts, its results and its ledger.
+    """Check a document: its counts, its results, its budget and its ledger.
 
-    `waiting` is what `Open.of` says; `whole` tells whether its result's file is there.
+    `waiting` and `reserved` are what `Open` says; `whole` tells whether its result's file is there.
     """
     subject = f"document {row['document_id']}"
     status = DocumentStatus(row["status"])
@@ -104,9 +121,13 @@ def document(
             f"{settled[0]} records succeeded and {settled[1]} failed, but of its results "
             f"{found[0]} did and {found[1]} failed",
         )
-    committed = Decimal(row.get("committed_usd", row["cost_usd"]))
-    if status.terminal and committed != row["cost_usd"]:
-        yield Violation(subject, f"cost {row['cost_usd']} USD, but {committed} are committed")
+    committed = Decimal(row.get("committed_usd", 0))
+    if reserved is not None and committed != row["cost_usd"] + reserved:
+        yield Violation(
+            subject,
+            f"{committed} USD are committed, but it cost {row['cost_usd']}, and its records on their way may "
+            f"cost {reserved}",
+        )
     cached = int(row.get("cached", 0))
     if results.cached != cached if status.terminal else results.cached < cached:
         yield Violation(subject, f"{cached} answers are cached, but {results.cached} of its results are")
@@ -156,13 +177,16 @@ def slots(base_model: str, holders: Iterable[str], jobs: Mapping[str, Row | None
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """What a job has of a budget, in USD: spent if it is closed, else reserved."""
+    """What a job has of a budget, in USD: spent if it is closed, else reserved; and what was `approved`."""
 
     usd: Decimal
     closed: bool
+    approved: Decimal
 
 
-def budget(name: str, committed: Decimal, spent: Decimal, amounts: Collection[Amount]) -> Iterator[Violation]:
+def budget(
+    name: str, *, committed: Decimal, spent: Decimal, approved: Decimal, amounts: Collection[Amount]
+) -> Iterator[Violation]:
     """Check that a budget holds what open jobs have reserved and closed ones have spent."""
     expected = sum((one.usd for one in amounts), Decimal(0))
     if committed != expected:
@@ -170,6 +194,9 @@ def budget(name: str, committed: Decimal, spent: Decimal, amounts: Collection[Am
     closed = sum((one.usd for one in amounts if one.closed), Decimal(0))
     if spent != closed:
         yield Violation(f"budget {name}", f"{spent} USD are spent, but its closed jobs come to {closed}")
+    let_go = sum((one.approved for one in amounts), Decimal(0))
+    if approved != let_go:
+        yield Violation(f"budget {name}", f"{approved} USD are approved, but its jobs come to {let_go}")
 
 
 def charge(row: Row) -> Charge:

@@ -74,7 +74,13 @@ class Auditor:
         for (name, period), rows in sorted(found.reservations.items()):
             booked = self.control.budgets.get(name, period)
             amounts = [_amount(name, row, ledger) for row in rows]
-            yield from audit.budget(f"{name} of {period}", booked.committed, booked.spent, amounts)
+            yield from audit.budget(
+                f"{name} of {period}",
+                committed=booked.committed,
+                spent=booked.spent,
+                approved=booked.approved,
+                amounts=amounts,
+            )
 
     def _open(self, found: "_Jobs") -> Open:
         """Gather the records that wait in a shard or in a job that has not counted them."""
@@ -104,6 +110,7 @@ class Auditor:
         return audit.document(
             row,
             waiting=waiting.of(document_id),
+            reserved=waiting.reserved(document_id),
             results=Results.of(self.results.of(document_id)),
             ledger=self.costs.of_document(document_id),
             whole=key is not None and any(one.key == key for one in self.work.find(key)),
@@ -149,8 +156,10 @@ class _Ledger:
 def _amount(name: str, row: Row, ledger: _Ledger) -> Amount:
     """Say what a job has of a budget: spent when it is closed, else reserved."""
     stack = name == STACK
+    approved = Decimal(0) if stack else Decimal(row.get("approved", {}).get(name, 0))
     if row["status"] != JobStatus.CLOSED:
         reserved = row["pipelines"].values() if stack else [row["pipelines"][name]]
-        return Amount(sum(map(Decimal, reserved), Decimal(0)), closed=False)
+        return Amount(sum(map(Decimal, reserved), Decimal(0)), closed=False, approved=approved)
     mine = [one for one in ledger.of_job(row) if stack or one.get("pipeline") == name]
-    return Amount(sum((Decimal(one["cost_usd"]) for one in mine), Decimal(0)), closed=True)
+    spent = sum((Decimal(one["cost_usd"]) for one in mine), Decimal(0))
+    return Amount(spent, closed=True, approved=approved)
