@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -149,6 +150,24 @@ def test_what_is_foreseen_is_what_is_asked_for(
     by_lambda = overhead.MESSAGE * (2 * documents + 4) + overhead.RUN * (documents // 10 + 6)
     by_time = Work(gb_seconds=(overhead.ENDING.gb_seconds + overhead.ACCOUNT.gb_seconds) * documents)
     assert booked == pytest.approx(meter.usd(asked(world) + by_lambda + by_time), rel=Decimal("0.1"))
+
+
+@pytest.mark.parametrize(("documents", "records"), [(1, 1), (1, 60), (120, 1), (20, 10)])
+def test_what_is_estimated_beforehand_is_what_is_asked_for(
+    world: World, meter: Meter, documents: int, records: int
+) -> None:
+    ready(world, max_wait="0s")
+    world.calls.made.clear()
+    rows(world, "rows", documents, records)
+    world.run()
+    (job,) = world.jobs()
+    nothing, all_of_it = overhead.Jobs(0, 0), overhead.Jobs(1, documents * records)
+    batch, invoked = (all_of_it, nothing) if job["engine"] == "batch" else (nothing, all_of_it)
+    expected = overhead.expected(documents, -(-documents // 99), batch, invoked)
+    by_lambda = overhead.MESSAGE * (2 * documents + 4) + overhead.RUN * (documents // 10 + 6)
+    # The test's clock stands still while functions run.
+    timeless = replace(expected, gb_seconds=0)
+    assert meter.usd(timeless) == pytest.approx(meter.usd(asked(world) + by_lambda), rel=Decimal("0.15"))
 
 
 def test_a_crash_and_a_repeat_give_a_document_one_share(world: World) -> None:

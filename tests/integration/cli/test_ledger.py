@@ -78,10 +78,12 @@ def test_costs_are_added_up_by_what_is_asked_for(done: Cli) -> None:
 def test_a_table_by_tag_has_its_sum(done: Cli) -> None:
     said = done.run("costs", "--by", "tag:team", width=100)
     assert said.code == 0
+    spent = {one["engine"]: one["overhead_usd"] for one in done.world.jobs()}
+    batch, asked, both = (f"{one:.9f}" for one in (spent["batch"], spent["on_demand"], sum(spent.values())))
     assert [line.split() for line in said.lines[2:5]] == [
-        ["legal", "1", "12,000", "2,400", "0.0006480", "0.0006480"],
-        ["tax", "1", "100", "20", "0.0000108", "0"],
-        ["total", "2", "12,100", "2,420", "0.0006588", "0.0006480"],
+        ["legal", "1", "12,000", "2,400", "0.0006480", batch, "0.0006480"],
+        ["tax", "1", "100", "20", "0.0000108", asked, "0"],
+        ["total", "2", "12,100", "2,420", "0.0006588", both, "0.0006480"],
     ]
 
 
@@ -93,7 +95,9 @@ def test_a_document_stands_beside_its_estimate(done: Cli) -> None:
     assert (rows[table]["estimate_usd"], rows[table]["cost_usd"]) == ("0.0037368", BATCH)
     assert rows[table]["estimate_error"] == "-0.827"
     (line,) = [one.split() for one in done.run(*BY_DOCUMENT, width=120).lines if one.startswith(table)]
-    assert line[1:] == ["1", "12,000", "2,400", "0.00373680", "0.00064800", "-82.7%", "0.00064800"]
+    (spent,) = [one["overhead_usd"] for one in done.world.jobs() if one["engine"] == "batch"]
+    figures = ["1", "12,000", "2,400", "0.00373680", "0.00064800", "-82.7%", f"{spent:.9f}", "0.00064800"]
+    assert line[1:] == figures
     # Of a part of a cost nobody can tell how well it was estimated; here the part is all.
     listed = done.run("--json", *BY_DOCUMENT, "--pipeline", "rows").json["lines"]
     assert [(one["document"], one["estimate_error"]) for one in listed] == [(table, "-0.827")]

@@ -226,12 +226,15 @@ def test_an_unknown_and_an_ambiguous_job(done: Cli) -> None:
 
 
 def test_the_ledger_adds_up(done: Cli) -> None:
-    said = done.run("costs", width=140)
+    said = done.run("costs", width=150)
     assert said.code == 0
+    spent = {one["engine"]: one["overhead_usd"] for one in done.world.jobs()}
+    batch, asked, both = (f"{one:.9f}" for one in (spent["batch"], spent["on_demand"], sum(spent.values())))
+    assert f"Model 0.000658800 + overhead {both} (estimate) = " in said.out
     assert [line.split() for line in said.lines[2:5]] == [
-        ["rows", NOVA, "batch", "1", "12,000", "2,400", "0.03,", "0.12", "0.0006480", "0.0006480"],
-        ["notes", NOVA, "on_demand", "1", "100", "20", "0.06,", "0.24", "0.0000108", "0"],
-        ["total", "2", "12,100", "2,420", *SUMS],
+        ["rows", NOVA, "batch", "1", "12,000", "2,400", "0.03,", "0.12", "0.0006480", batch, "0.0006480"],
+        ["notes", NOVA, "on_demand", "1", "100", "20", "0.06,", "0.24", "0.0000108", asked, "0"],
+        ["total", "2", "12,100", "2,420", SUMS[0], both, SUMS[1]],
     ]
     assert "pipelines 0.0006588 + unattributed 0 = jobs 0.0006588 USD" in " ".join(said.out.split())
     found = done.run("costs", "--json", "--day", "2026-11-22").json

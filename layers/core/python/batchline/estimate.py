@@ -12,7 +12,7 @@ from typing import Final
 
 import orjson
 
-from batchline import budgets, catalog, chunk, dialects, intake, pack, prices, tokens
+from batchline import budgets, catalog, chunk, dialects, intake, overhead, pack, prices, tokens
 from batchline.cancel import Cancels
 from batchline.chunk import Part
 from batchline.errors import Refused
@@ -20,6 +20,7 @@ from batchline.expected import Answers, answers
 from batchline.ids import REDUCE, RecordId
 from batchline.intake import Document, File
 from batchline.models import Engine, Shard, Tier, Usage
+from batchline.overhead import Work
 from batchline.pack import Plan, Planned
 from batchline.pipelines import Pipeline
 from batchline.records import Record, record
@@ -285,6 +286,19 @@ class Estimate:
     def planned(self) -> Quote:
         """Price the jobs as they are planned; what waits for company costs nothing yet."""
         return _together(AS_PLANNED, [one.quote(job) for one in self.stages for job in one.plan.jobs])
+
+    @property
+    def overhead(self) -> Work:
+        """Count what the pipeline itself will take for the jobs as they are planned."""
+        planned = [job for one in self.stages for job in one.plan.jobs]
+        batch = [job.records for job in planned if job.engine is Engine.BATCH]
+        others = [job.records for job in planned if job.engine is not Engine.BATCH]
+        return overhead.expected(
+            self.documents,
+            sum(len(one.shards) for one in self.stages),
+            overhead.Jobs(len(batch), sum(batch)),
+            overhead.Jobs(len(others), sum(others)),
+        )
 
     @property
     def ways(self) -> tuple[Quote, ...]:

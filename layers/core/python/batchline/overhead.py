@@ -156,7 +156,7 @@ PENDING_BYTES: Final = 700  # of the rest of that row
 ENDING: Final = (
     RUN * Decimal("0.1")
     + Work(sqs_requests=Decimal("0.3"), log_bytes=300)
-    + Work(gb_seconds=Decimal("0.1"), s3_writes=1, s3_reads=1, write_units=1, read_units=1, events=1)
+    + Work(gb_seconds=Decimal("0.1"), s3_writes=1, s3_reads=1, write_units=1, read_units=2, events=1)
 )
 # A result is read once more when its document ends: four rows of 1 KB are a read unit.
 ENDING_RECORD: Final = Work(read_units=Decimal("0.25"))
@@ -168,6 +168,20 @@ CLOSE_PIPELINE: Final = Work(write_units=1 + 2)  # its day's entry and its budge
 # "Open job": the plan, the fence, the job with its index entry, the slot; then it is announced.
 OPEN: Final = Work(s3_writes=1, write_units=2 + 3 + 2 + 1, sqs_requests=1)
 OPEN_PIPELINE: Final = Work(write_units=2)
+
+
+# What an estimate goes by, as tests count it. Chunk, ten uploads a run: an upload is found and read, what
+# is known of it looked up; 30 ms at 1.7 GB.
+READING: Final = RUN * Decimal("0.1") + MESSAGE + Work(s3_reads=3, read_units=4, gb_seconds=Decimal("0.05"))
+RESULT: Final = Work(write_units=1)
+# Pack, submit or invoke, and collect: rows that move on, the input or the output written and read again.
+JOB: Final = (RUN + MESSAGE + LAST_CALLS) * 3 + Work(
+    s3_writes=4, s3_reads=11, write_units=23, read_units=12, gb_seconds=3
+)
+# An on-demand job writes its output itself, and its answers down every twenty; it waits for each of them,
+# sixteen at a time: 2 s at 1 GB.
+INVOKED_JOB: Final = Work(s3_writes=4)
+INVOKED_RECORD: Final = Work(s3_writes=Decimal("0.05"), gb_seconds=Decimal("0.125"))
 
 
 def registering(ranges: int) -> Work:
@@ -189,3 +203,25 @@ def opening(pipelines: int) -> Work:
 def closing(documents: int, pipelines: int) -> Work:
     """Foresee what it takes to close a job from the moment on at which its cost is shared out."""
     return CLOSE + CLOSE_PIPELINE * pipelines + ACCOUNT * documents
+
+
+@dataclass(frozen=True, slots=True)
+class Jobs:
+    """How many jobs there will be of one kind, and the records in them."""
+
+    count: int
+    records: int
+
+
+def expected(documents: int, shards: int, batch: Jobs, invoked: Jobs) -> Work:
+    """Foresee all that documents take which nobody has uploaded yet, further attempts left out."""
+    each = READING + ARRIVAL + ACCOUNT + ENDING
+    ranges = -(-documents // max(1, shards))
+    return (
+        each * documents
+        + registering(ranges) * shards
+        + (RESULT + ENDING_RECORD) * (batch.records + invoked.records)
+        + (JOB + opening(1) + closing(0, 1)) * (batch.count + invoked.count)
+        + INVOKED_JOB * invoked.count
+        + INVOKED_RECORD * invoked.records
+    )

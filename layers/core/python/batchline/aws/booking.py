@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
+from itertools import groupby
+from operator import attrgetter
+from typing import NamedTuple
 
-from batchline import prices
+from batchline import overhead, prices
 from batchline.aws.dynamo import Row
 from batchline.ledger import UNATTRIBUTED
 from batchline.models import Charge, Engine, Tier, Usage
-from batchline.outcomes import Tally
+from batchline.outcomes import Expected, Outcomes, Tally
 from batchline.prices import Price
 
 
@@ -26,6 +29,42 @@ def reused(row: Row, tally: Tally) -> Row:
     engine = Engine(row["instead_of"] if "instead_of" in row else row["engine"])
     spared = prices.charge(tally.spared, row["model"], engine, Tier(row["tier"]), at=row["created_at"])
     return {"cached": tally.cached, "cache_saved_usd": spared.cost_usd}
+
+
+class Share(NamedTuple):
+    """What a job did for a document, whose last record is before position `stop`."""
+
+    document_id: str
+    stop: int
+    tally: Tally
+    pipeline: str
+    overhead_usd: Decimal
+
+
+def shares(row: Row, outcomes: Outcomes, start: int) -> Iterator[Share]:
+    """Yield what the job did for each document, from a position on."""
+    stretches = outcomes.expected.stretches(start) if start < len(outcomes.expected) else ()
+    for document_id, group in groupby(stretches, key=attrgetter("document_id")):
+        tally = Tally()
+        for one in group:
+            tally += outcomes.tally(one.start, one.stop, attempt=one.attempt)
+        overhead_usd = _share(row, outcomes.expected, start, one.stop)
+        yield Share(document_id, one.stop, tally, one.shard.pipeline, overhead_usd)
+        start = one.stop
+
+
+def _share(row: Row, expected: Expected, start: int, stop: int) -> Decimal:
+    """Say what records at neighbouring positions bear of a job's overhead."""
+    return overhead.share(Decimal(row.get("overhead_usd", 0)), start, stop, len(expected))
+
+
+def borne(row: Row, expected: Expected) -> dict[str, Decimal]:
+    """Say what each pipeline bears of a job's overhead: the sum of its documents' shares."""
+    found: dict[str, Decimal] = {}
+    for one in expected.stretches():
+        name = one.shard.pipeline
+        found[name] = found.get(name, Decimal(0)) + _share(row, expected, one.start, one.stop)
+    return found
 
 
 def document(

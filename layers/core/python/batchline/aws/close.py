@@ -12,7 +12,7 @@ from datetime import datetime
 from decimal import Decimal
 from itertools import batched, groupby
 from operator import attrgetter
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from batchline import collect, overhead
 from batchline.aws import booking, clients, dynamo, objects
@@ -51,16 +51,6 @@ class Closed:
     row: Row
     difference: Mapping[str, int]
     paused: bool
-
-
-class Share(NamedTuple):
-    """What a job did for a document, whose last record is before position `stop`."""
-
-    document_id: str
-    stop: int
-    tally: Tally
-    pipeline: str
-    overhead_usd: Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +212,7 @@ class Closer:
         """
         tags = self._tags(outcomes.expected)
 
-        def account(document: Share) -> str | None:
+        def account(document: booking.Share) -> str | None:
             document_id, _, tally, _, overhead_usd = document
             spent = replace(charge(row, tally.usage), overhead_usd=overhead_usd)
             changed = spent.cost_usd - committed.get(document_id, Decimal(0))
@@ -240,7 +230,7 @@ class Closer:
 
         cursor = int(row["close_cursor"])
         with ThreadPoolExecutor(WRITERS) as pool:
-            documents = _by_document(row, outcomes, cursor)
+            documents = booking.shares(row, outcomes, cursor)
             for group in batched(documents, DOCUMENTS_AT_ONCE, strict=False):
                 self.costs.book(
                     booking.document(
@@ -269,7 +259,7 @@ class Closer:
         total = Tally()
         for tally in by_pipeline.values():
             total += tally
-        borne = _borne(row, outcomes.expected)
+        borne = booking.borne(row, outcomes.expected)
         manifest = self._manifest(row)
         unowned = outcomes.unowned
         if manifest:
@@ -346,32 +336,6 @@ class Closer:
                 counts = self.work.get_json(one.key)
                 return Usage(counts["inputTokenCount"], counts["outputTokenCount"])
         return None
-
-
-def _by_document(row: Row, outcomes: Outcomes, start: int) -> Iterator[Share]:
-    """Yield what the job did for each document, from a position on."""
-    stretches = outcomes.expected.stretches(start) if start < len(outcomes.expected) else ()
-    for document_id, group in groupby(stretches, key=attrgetter("document_id")):
-        tally = Tally()
-        for one in group:
-            tally += outcomes.tally(one.start, one.stop, attempt=one.attempt)
-        overhead_usd = _share(row, outcomes.expected, start, one.stop)
-        yield Share(document_id, one.stop, tally, one.shard.pipeline, overhead_usd)
-        start = one.stop
-
-
-def _share(row: Row, expected: Expected, start: int, stop: int) -> Decimal:
-    """Say what records at neighbouring positions bear of a job's overhead."""
-    return overhead.share(Decimal(row.get("overhead_usd", 0)), start, stop, len(expected))
-
-
-def _borne(row: Row, expected: Expected) -> dict[str, Decimal]:
-    """Say what each pipeline bears of a job's overhead: the sum of its documents' shares."""
-    found: dict[str, Decimal] = {}
-    for one in expected.stretches():
-        name = one.shard.pipeline
-        found[name] = found.get(name, Decimal(0)) + _share(row, expected, one.start, one.stop)
-    return found
 
 
 def _by_pipeline(outcomes: Outcomes) -> dict[str, Tally]:

@@ -213,6 +213,7 @@ def _show(
             else rates.summary(shown, width=run.width)
         )
         run.console.print(laid)
+        run.console.print(Text(f"\n{grouping.in_all(total(shown)[1])}"))
         _warn(run, shown)
         if proof:
             run.console.print(

@@ -12,7 +12,7 @@ import typer
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from batchline import catalog, clock, expected, pipelines, prices, tokens
+from batchline import catalog, clock, expected, overhead, pipelines, prices, tokens
 from batchline.aws import clients
 from batchline.aws.runtime import CallError, Runtime
 from batchline.cli import budgets, sources, tables
@@ -23,6 +23,7 @@ from batchline.errors import Refused
 from batchline.estimate import Estimate, Meter, Quote, Refusal, Stage, Survey
 from batchline.expected import Answers
 from batchline.models import Engine
+from batchline.overhead import ARM64, Rates
 from batchline.records import Record
 
 WAYS: Final = (
@@ -174,10 +175,21 @@ def _facts(chosen: Chosen, found: Estimate) -> RenderableType:
     ]
     for name, value in facts:
         laid.add_row(Text(name, style="bold"), tables.printable(value))
+    if found.documents:
+        whole = _overhead(found)
+        each = tables.money(whole / found.documents, SHOWN_DECIMALS)
+        said = f"about {tables.money(whole, SHOWN_DECIMALS)} USD for AWS beside the model, {each} a document"
+        laid.add_row(Text("overhead", style="bold"), said)
     for one in found.stages:
         for line in jobs(one):
             laid.add_row(Text("jobs" if len(found.stages) == 1 else f"jobs, {one.name}", style="bold"), line)
     return laid
+
+
+def _overhead(found: Estimate) -> Decimal:
+    """Price what the pipeline itself will take, on the processor that the template chooses."""
+    rates = Rates(clients.meter().region, ARM64, clock.now().date().isoformat())
+    return overhead.booked(rates.usd(found.overhead))
 
 
 def _to_combine(stage: Stage) -> str:
@@ -283,6 +295,7 @@ def _json(one: Estimate) -> dict[str, Any]:
         "most_output_tokens": one.most.output_tokens,
         "stages": [_stage(stage) for stage in one.stages],
         "planned": _quote(one.planned),
+        "overhead_usd": _overhead(one),
         "ways": [_quote(quote) for quote in one.ways],
         "refused": [
             {"name": bad.name, "code": bad.code, "message": bad.message, "records": bad.records}

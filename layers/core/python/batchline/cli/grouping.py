@@ -83,6 +83,24 @@ def total(entries: Iterable[Entry]) -> tuple[Usage, Charge]:
     )
 
 
+def places(charges: Iterable[Charge]) -> tuple[int, int]:
+    """Count the decimal places that show all amounts exactly: of what models cost, and of the overhead."""
+    listed = list(charges)
+    return (
+        tables.places(amount for one in listed for amount in (one.cost_usd, one.saved_usd)),
+        tables.places(one.overhead_usd for one in listed),
+    )
+
+
+def in_all(charge: Charge) -> str:
+    """Say what was paid in all: to the model, and by estimate to the services around it."""
+    decimals = tables.places([charge.cost_usd, charge.overhead_usd])
+    cost, overhead, both = (
+        tables.money(one, decimals) for one in (charge.cost_usd, charge.overhead_usd, charge.total_usd)
+    )
+    return f"Model {cost} + overhead {overhead} (estimate) = {both} USD."
+
+
 def jobs_of(entries: Sequence[Entry]) -> int:
     """Count jobs, each once; those of a month that was added up once for each of their pipelines."""
     return len({one.job_id for one in entries if one.job_id}) + sum(
@@ -130,6 +148,7 @@ def table(
         )
         if amount is not None
     )
+    nano = tables.places(one.charge.overhead_usd for one in (*found, whole))
     columns = (
         *(Column(name, least=14 if name == "model" else 0) for name in by),
         Column("jobs", "right", drop=1),
@@ -138,13 +157,14 @@ def table(
         *([] if estimates is None else [Column("estimate\nUSD", "right", drop=4)]),
         Column("cost\nUSD", "right"),
         *([] if estimates is None else [Column("against\nestimate", "right", drop=3)]),
+        Column("overhead\nUSD", "right", drop=3),
         Column("saved\nUSD", "right", drop=2),
     )
-    rows = [_row(one, decimals, estimated=estimates is not None) for one in (*found, whole)]
+    rows = [_row(one, decimals, nano, estimated=estimates is not None) for one in (*found, whole)]
     return tables.table(columns, rows[:-1], width=width, footer=rows[-1])
 
 
-def _row(one: Group, decimals: int, *, estimated: bool) -> tuple[str, ...]:
+def _row(one: Group, decimals: int, nano: int, *, estimated: bool) -> tuple[str, ...]:
     known = one.estimated or Estimated()
     return (
         *one.labels,
@@ -154,5 +174,6 @@ def _row(one: Group, decimals: int, *, estimated: bool) -> tuple[str, ...]:
         *([tables.money(known.usd, decimals) if known.usd is not None else ""] if estimated else []),
         tables.money(one.charge.cost_usd, decimals),
         *([f"{known.error:+.1%}" if known.error is not None else ""] if estimated else []),
+        tables.money(one.charge.overhead_usd, nano),
         tables.money(one.charge.saved_usd, decimals),
     )

@@ -9,7 +9,7 @@ from rich.console import RenderableType
 
 from batchline import prices
 from batchline.cli import tables
-from batchline.cli.grouping import NOBODY, jobs_of, total
+from batchline.cli.grouping import NOBODY, jobs_of, places, total
 from batchline.cli.tables import Column
 from batchline.cli.views import Entry, amounts
 from batchline.models import Charge, Usage
@@ -23,6 +23,7 @@ COLUMNS: Final = (
     Column("tokens\nout", "right"),
     Column("USD per M\nin, out", "right", drop=3),
     Column("cost\nUSD", "right"),
+    Column("overhead\nUSD", "right", drop=2),
     Column("saved\nUSD", "right", drop=1),
 )
 
@@ -84,7 +85,7 @@ def summary(entries: Sequence[Entry], *, width: int) -> RenderableType:
     """Lay out entries, added up by pipeline, model and price, with their sum."""
     usage, charge = total(entries)
     found = lines(entries)
-    decimals = tables.places([one.charge.cost_usd for one in found] + [one.charge.saved_usd for one in found])
+    decimals, nano = places(one.charge for one in found)
     rows = [
         (
             one.rate.pipeline or NOBODY,
@@ -95,6 +96,7 @@ def summary(entries: Sequence[Entry], *, width: int) -> RenderableType:
             f"{one.usage.output_tokens:,}",
             _price(one.rate.input_price, one.rate.output_price, one.rate.basis),
             tables.money(one.charge.cost_usd, decimals),
+            tables.money(one.charge.overhead_usd, nano),
             tables.money(one.charge.saved_usd, decimals),
         )
         for one in found
@@ -112,6 +114,7 @@ def summary(entries: Sequence[Entry], *, width: int) -> RenderableType:
             f"{usage.output_tokens:,}",
             "",
             tables.money(charge.cost_usd, decimals),
+            tables.money(charge.overhead_usd, nano),
             tables.money(charge.saved_usd, decimals),
         ),
     )
@@ -131,9 +134,7 @@ def _digits(price: Decimal) -> str:
 def table(entries: Sequence[Entry], of: str, names: Sequence[str], *, width: int) -> RenderableType:
     """Lay out entries one by one with their sum; `of` says what each of their names is."""
     usage, charge = total(entries)
-    decimals = tables.places(
-        [one.charge.cost_usd for one in entries] + [one.charge.saved_usd for one in entries]
-    )
+    decimals, nano = places(one.charge for one in entries)
     columns = (
         Column(of),
         Column("pipeline", drop=2),
@@ -143,6 +144,7 @@ def table(entries: Sequence[Entry], of: str, names: Sequence[str], *, width: int
         Column("tokens\nout", "right"),
         Column("USD per M\nin, out", "right", drop=5),
         Column("cost\nUSD", "right"),
+        Column("overhead\nUSD", "right", drop=2),
         Column("saved\nUSD", "right", drop=1),
     )
     rows = [
@@ -155,6 +157,7 @@ def table(entries: Sequence[Entry], of: str, names: Sequence[str], *, width: int
             f"{one.usage.output_tokens:,}",
             _price(one.input_price, one.output_price, one.basis),
             tables.money(one.charge.cost_usd, decimals),
+            tables.money(one.charge.overhead_usd, nano),
             tables.money(one.charge.saved_usd, decimals),
         )
         for name, one in zip(names, entries, strict=True)
@@ -168,6 +171,7 @@ def table(entries: Sequence[Entry], of: str, names: Sequence[str], *, width: int
         f"{usage.output_tokens:,}",
         "",
         tables.money(charge.cost_usd, decimals),
+        tables.money(charge.overhead_usd, nano),
         tables.money(charge.saved_usd, decimals),
     )
     return tables.table(columns, rows, width=width, footer=footer)

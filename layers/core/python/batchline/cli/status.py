@@ -14,7 +14,7 @@ from rich.text import Text
 from batchline import clock
 from batchline.aws.dynamo import Row
 from batchline.aws.stack import Stack
-from batchline.cli import budgets, listing, tables
+from batchline.cli import budgets, grouping, listing, tables
 from batchline.cli.session import Session, fail, session
 from batchline.cli.tables import Column
 from batchline.cli.views import Document, Entry, Job, Totals, seconds_since
@@ -211,7 +211,7 @@ def _summary(documents: Sequence[Document], totals: Totals, decimals: int) -> Te
     line.append(
         f"{totals.usage.input_tokens:,} tokens in, {totals.usage.output_tokens:,} out · "
         f"{tables.money(totals.charge.cost_usd, decimals)} USD, "
-        f"{tables.money(totals.charge.saved_usd, decimals)} saved"
+        f"{tables.money(totals.charge.saved_usd, decimals)} saved. {grouping.in_all(totals.charge)}"
     )
     return line
 
@@ -303,6 +303,7 @@ def _details(run: Session, one: Document, now: datetime) -> RenderableType:
         ("records", f"{one.succeeded:,} succeeded, {one.failed:,} failed, of {one.records:,}", ""),
         ("tokens", f"{one.usage.input_tokens:,} in, {one.usage.output_tokens:,} out", ""),
         ("cost", f"{usd} USD, {saved} USD saved", ""),
+        ("overhead", grouping.in_all(one.charge), ""),
         *([("estimate", _estimate(one, decimals), "")] if one.records else []),
         ("received", f"{one.received_at} ({tables.age(seconds_since(one.received_at, now))} ago)", ""),
     ]
