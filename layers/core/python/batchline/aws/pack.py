@@ -8,7 +8,7 @@ is garbage collection, which the next packer finishes if this one dies or runs o
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from itertools import batched, chain, groupby
@@ -16,23 +16,22 @@ from math import ceil
 from operator import attrgetter
 from typing import Final, Self
 
-from batchline import budgets, catalog, ids, overhead, pack, prices, settings
-from batchline.approvals import NONE_APPROVED, Approvals
+from batchline import catalog, ids, overhead, pack, prices, settings
+from batchline.approvals import Approvals
 from batchline.aws import clients, dynamo
 from batchline.aws.apart import Parting
 from batchline.aws.control import Control, Lane, Lease
-from batchline.aws.document_budgets import document_lack
 from batchline.aws.documents import Documents
 from batchline.aws.jobs import Jobs, Opening
+from batchline.aws.means import Means
 from batchline.aws.objects import Work
 from batchline.aws.pipelines import Pipelines
 from batchline.aws.queues import Queue
-from batchline.budgets import STACK, Lack, Scope
+from batchline.budgets import STACK, Lack
 from batchline.cancel import Cancels, documents_of
-from batchline.errors import Code, LostRace, NotConserved
+from batchline.errors import Code, LostRace
 from batchline.models import DocumentStatus, Engine, Failure, Shard, Tier, timestamp
 from batchline.pack import Planned
-from batchline.pipelines.keys import Budget
 
 LOSER_DELAY_SECONDS: Final = 2
 MAX_HOPS: Final = 5
@@ -115,7 +114,8 @@ class Packer:
                 self.wake_queue.ring({"hop": hop + 1}, delay_seconds=LOSER_DELAY_SECONDS)
             return Packed()
         clients.meter().begin(self.clock)
-        run = _Run(self, lease, until)
+        means = Means(self.control, self.documents, self.pipelines, self.per_month)
+        run = _Run(self, lease, means, until)
         try:
             run.go()
         except LostRace:
@@ -150,16 +150,14 @@ class _Run:
 
     packer: Packer
     lease: Lease
+    means: Means
     until: datetime
     opened: list[str] = field(default_factory=list)
     held: int = 0
     due: list[str] = field(default_factory=list)
     again: bool = False
-    _budgets: dict[str, Budget | None] = field(default_factory=dict)
-    _documents: dict[str, dynamo.Row] = field(default_factory=dict)
     _over: list[tuple[Shard, Lack]] = field(default_factory=list)
     _cancels: Cancels = field(default_factory=Cancels)
-    _approvals: Approvals = NONE_APPROVED
 
     def go(self) -> None:
         """Finish what an earlier run has left, then pack lane by lane. Raises LostRace when fenced off."""
@@ -167,7 +165,7 @@ class _Run:
         try:
             if job_id := self.lease.open_job:
                 self._finish(job_id)
-            self._cancels, self._approvals = control.cancels(), control.approvals()
+            self._cancels, self.means.approvals = control.cancels(), control.approvals()
             lanes = sorted(control.lanes(), key=lambda one: (_base(one), one.name))
             for base_model, some in groupby(lanes, key=_base):
                 self._pack(base_model, tuple(some))
@@ -180,7 +178,7 @@ class _Run:
         slots = self.packer.control.slots(base_model)
         free = slots.free(self._cap(lanes[0].model), now.timestamp())
         queues = {lane.name: self._queues(lane, slots.turn, timestamp(now)) for lane in lanes}
-        room = self._room({name for some in queues.values() for name in some}, now)
+        room = self.means.room({name for some in queues.values() for name in some}, now)
         work: list[pack.Lane] = []
         more = False
         for lane in lanes:
@@ -194,7 +192,7 @@ class _Run:
                 engine=engine,
                 room=room,
                 cost=pack.budgeted,
-                approvals=self._approvals,
+                approvals=self.means.approvals,
             )
             more = more or pending.more
             self.due += filter(None, [pack.next_due(pending.shards, timestamp(now))])
@@ -207,7 +205,7 @@ class _Run:
             room=room,
             cost=pack.budgeted,
             cancels=self._cancels,
-            approvals=self._approvals,
+            approvals=self.means.approvals,
         )
         planning = clients.meter().lap() / max(1, len(planned.jobs))
         opened = [one for one in planned.jobs if self._open(one, planning)]
@@ -243,10 +241,10 @@ class _Run:
             if not shard.guarded or self._cancels.touched([shard]):
                 yield shard
                 continue
-            row = self._document(shard)
+            row = self.means.document(shard)
             if not row["sealed"]:
                 continue
-            if lack := self._document_lack(shard, row):
+            if lack := self.means.lack(shard, row):
                 self._over.append((shard, lack))
             elif row["status"] == DocumentStatus.HELD and shard.held is None:
                 # Another of its shards was marked; with any of them the document goes on.
@@ -256,56 +254,11 @@ class _Run:
 
     def _parted(self, shard: Shard) -> tuple[Shard, ...]:
         """Set apart what is approved of a shard that is held for a budget."""
-        approved = self._approvals.of(shard) if shard.held == Code.BUDGET_EXCEEDED else frozenset()
+        approved = self.means.approvals.of(shard) if shard.held == Code.BUDGET_EXCEEDED else frozenset()
         if not approved or approved == documents_of(shard):
             return (shard,)
         parting = Parting(self.packer.control, self.packer.work, self.lease.epoch)
         return parting.part(shard, approved, self._now().timestamp())
-
-    def _document(self, shard: Shard) -> dynamo.Row:
-        """Read the document of a guarded shard, once in a run."""
-        (name,) = documents_of(shard)
-        if name not in self._documents:
-            row = self.packer.documents.get(name)
-            if row is None:
-                raise NotConserved(f"{shard.key} holds records of {name}, which is no document")
-            self._documents[name] = row
-        return self._documents[name]
-
-    def _document_lack(self, shard: Shard, row: dynamo.Row) -> Lack | None:
-        """Say what the budget of a document lacks for all that is to be asked for it. None: nothing."""
-        budget = self._budget(shard.pipeline)
-        if budget is None or budget.per_document_usd is None or self._approvals.whole(shard):
-            return None
-        if lack := document_lack(row, Decimal(0), shard.model, budget.per_document_usd):
-            needs = lack.needs + Decimal(row["committed_usd"])
-            return replace(lack, needs=needs, left=budget.per_document_usd)
-        return None
-
-    def _room(self, pipelines: Iterable[str], now: datetime) -> dict[str, Decimal]:
-        """Say what is left today for each pipeline that has a budget, and this month for all, in USD."""
-        rows, today = self.packer.control.budgets, timestamp(now)[:10]
-        room = {}
-        for name in pipelines:
-            if (limit := self._limit(name)) is not None:
-                room[name] = limit - rows.get(name, today).committed
-        if (limit := self.packer.per_month) is not None:
-            room[STACK] = limit - rows.get(STACK, today[:7]).committed
-        return room
-
-    def _limit(self, name: str) -> Decimal | None:
-        """Say what a pipeline may spend in a day, or the stack in a month, in USD."""
-        if name == STACK:
-            return self.packer.per_month
-        budget = self._budget(name)
-        return budget.per_day_usd if budget else None
-
-    def _budget(self, name: str) -> Budget | None:
-        """Read a pipeline's budget from the version in force, whichever version made the records."""
-        if name not in self._budgets:
-            version = self.packer.pipelines.current(name)
-            self._budgets[name] = self.packer.pipelines.get(name, version).budget if version else None
-        return self._budgets[name]
 
     def _open(self, planned: Planned, planning: Decimal) -> bool:
         """Open one job, of which the planning has taken so many USD.
@@ -315,7 +268,7 @@ class _Run:
         now = self._now()
         packer, control = self.packer, self.packer.control
         job_id = ids.job_id(now)
-        opening = _opening(planned, job_id, timestamp(now), planning, self._approvals)
+        opening = _opening(planned, job_id, timestamp(now), planning, self.means.approvals)
         packer.work.put_plan(job_id, planned.shards)
         writes = [control.fence(self.lease.epoch, job_id, now.timestamp()), packer.jobs.opened(opening)]
         if planned.engine is Engine.BATCH:
@@ -323,7 +276,7 @@ class _Run:
             writes.append(control.take_slot(opening.base_model, job_id, cap, planned.turn))
         first_budget = len(writes)
         names = [*opening.reserved, STACK] if planned.engine is not Engine.NOBODY else []
-        writes += [self._reserve(name, opening) for name in names]
+        writes += [self.means.reserve(name, opening) for name in names]
         try:
             dynamo.transact(control.client, writes)
         except dynamo.Cancelled as cancelled:
@@ -337,17 +290,6 @@ class _Run:
         self.opened.append(job_id)
         self._claim(job_id, planned.engine, planned.shards)
         return True
-
-    def _reserve(self, name: str, opening: Opening) -> dynamo.Row:
-        """Reserve the most that a job may cost of a pipeline's day, or of the stack's month."""
-        stack = name == STACK
-        return self.packer.control.budgets.reserve(
-            name,
-            opening.created_at[: 7 if stack else 10],
-            sum(opening.reserved.values(), Decimal(0)) if stack else opening.reserved[name],
-            self._limit(name),
-            approved=opening.approved.get(name, Decimal(0)),
-        )
 
     def _finish(self, job_id: str) -> None:
         """Go on with a job that another run has opened and not announced."""
@@ -401,18 +343,10 @@ class _Run:
     def _because(self, shard: Shard, code: Code, document_id: str, reason: str, lack: Lack | None) -> str:
         """Say why a document rests."""
         if lack is not None:
-            limited = replace(lack, limit=self._whole(lack, shard.pipeline))
-            today = timestamp(self.packer.clock())[:10]
-            return budgets.said(limited, model=shard.model, document_id=document_id, day=today)
+            return self.means.said(lack, shard, document_id, self.packer.clock())
         return HELD_BECAUSE[code].format(
             min_records=catalog.limits(shard.model).min_records, lane=shard.lane, reason=reason
         )
-
-    def _whole(self, lack: Lack, pipeline: str) -> Decimal | None:
-        """Say how large the budget is that lacks."""
-        if lack.scope is Scope.DOCUMENT:
-            return lack.limit
-        return self._limit(STACK if lack.scope is Scope.MONTH else pipeline)
 
     def _cap(self, model: str) -> int:
         return catalog.limits(model).slots(self.packer.slot_share)
