@@ -53,14 +53,13 @@ class Cache:
         """Write answers that `answer_row` has shaped, whatever stands in their places."""
         dynamo.put_many(self.client, self.table, rows)
 
-    def answers(self, pipeline: str) -> Iterator[Row]:
-        """Yield all rows of a pipeline, in no order."""
+    def rows(self, pipeline: str) -> Iterator[Row]:
+        """Yield all rows of a pipeline, in no order: answers and claims."""
         for digit in DIGITS:
             yield from dynamo.query(self.client, self.table, "#pk = :pk", {"pk": _shelf(pipeline, digit)})
 
-    def forget(self, rows: Iterable[Row]) -> None:
-        """Delete rows."""
-        keys = ({"pk": row["pk"], "sk": row["sk"]} for row in rows)
+    def forget(self, keys: Iterable[Mapping[str, str]]) -> None:
+        """Delete rows, each by its `pk` and `sk`."""
         dynamo.delete_many(self.client, self.table, keys)
 
 

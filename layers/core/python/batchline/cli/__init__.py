@@ -16,6 +16,7 @@ from batchline.aws.stack import plain_errors
 from batchline.cli import (
     approve,
     audit,
+    cache,
     cancel,
     checkout,
     costs,
@@ -141,6 +142,7 @@ app.command()(approve.approve)
 app.command()(review.review)
 app.command()(redrive.redrive)
 app.command()(audit.audit)
+app.command(name="cache")(cache.command)
 app.command(name="pipelines")(pipelines.listed)
 app.add_typer(pipelines.app, name="pipeline")
 app.command()(models.models)

@@ -34,7 +34,7 @@ FINEST: Final = (
     *("input_price", "output_price", "basis", "list_input_price", "list_output_price"),
     *("cost_usd", "saved_usd", "overhead_usd", "retried_usd", "cache_saved_usd"),
 )
-SUMS: Final = ("jobs", *TOKENS, "cost_usd", "saved_usd", "overhead_usd")
+SUMS: Final = ("jobs", *TOKENS, "cost_usd", "saved_usd", "overhead_usd", "cached", "cache_saved_usd")
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +200,7 @@ def _show(
                 "to": span.dates[0].isoformat(),
                 "lines": found,
                 "entries": [one.json() for one in shown],
-                "totals": amounts(*total(shown)),
+                "totals": amounts(*total(shown)) | grouping.reused(shown).json(),
                 "proof": proof.json() if proof else None,
             }
         )
@@ -214,6 +214,8 @@ def _show(
         )
         run.console.print(laid)
         run.console.print(Text(f"\n{grouping.in_all(total(shown)[1])}"))
+        if reused := str(grouping.reused(shown)):
+            run.console.print(f"\n{reused}.")
         _warn(run, shown)
         if proof:
             run.console.print(

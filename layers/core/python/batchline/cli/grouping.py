@@ -10,7 +10,7 @@ from rich.console import RenderableType
 from batchline.cli import tables
 from batchline.cli.session import Problem
 from batchline.cli.tables import Column
-from batchline.cli.views import Entry, amounts
+from batchline.cli.views import Entry, Reused, amounts
 from batchline.models import Charge, Usage
 from batchline.pipelines import did_you_mean
 
@@ -52,6 +52,7 @@ class Group:
     jobs: int
     usage: Usage
     charge: Charge
+    reused: Reused
     estimated: Estimated | None = None
 
     def row(self, by: Sequence[str]) -> dict[str, Any]:
@@ -59,6 +60,7 @@ class Group:
         return dict(zip(by, self.labels, strict=True)) | {
             "jobs": self.jobs,
             **amounts(self.usage, self.charge),
+            **self.reused.json(),
             **(self.estimated.row() if self.estimated else {}),
         }
 
@@ -101,6 +103,11 @@ def in_all(charge: Charge) -> str:
     return f"Model {cost} + overhead {overhead} (estimate) = {both} USD."
 
 
+def reused(entries: Iterable[Entry]) -> Reused:
+    """Add up what came from the cache."""
+    return sum((one.reused for one in entries), Reused())
+
+
 def jobs_of(entries: Sequence[Entry]) -> int:
     """Count jobs, each once; those of a month that was added up once for each of their pipelines."""
     return len({one.job_id for one in entries if one.job_id}) + sum(
@@ -121,6 +128,7 @@ def groups(
             labels,
             jobs_of(some),
             *total(some),
+            reused(some),
             None if estimates is None else estimates.get(labels[0], Estimated()),
         )
         for labels, some in sorted(found.items())
@@ -137,7 +145,7 @@ def table(
     """Lay out groups with their sum, and documents beside their `estimates`."""
     found = groups(entries, by, estimates)
     usage, charge = total(entries)
-    whole = Group(("total", *[""] * (len(by) - 1)), jobs_of(entries), usage, charge)
+    whole = Group(("total", *[""] * (len(by) - 1)), jobs_of(entries), usage, charge, reused(entries))
     decimals = tables.places(
         amount
         for one in (*found, whole)

@@ -200,6 +200,8 @@ def _details(one: Job, now: datetime) -> RenderableType:
                 "",
             ),
         ]
+    if one.reused.cached:
+        facts.append(("cache", str(one.reused), ""))
     if one.message:
         facts.append(("message", one.message, "red"))
     history = Text("\nhistory", style="bold")

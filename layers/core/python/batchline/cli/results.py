@@ -79,9 +79,9 @@ def _nothing(document: Document, *, failed: bool) -> str:
 def show(run: Session, one: Result) -> None:
     """Print a result: a line about it, then the answer or the error, indented."""
     head = Text(one.record, style="bold")
+    used = "cached" if one.cached else _tokens(one.usage)
     head.append(
-        f"  {_tokens(one.usage)}, {tables.money(one.cost_usd, tables.places([one.cost_usd]))} USD"
-        f"  {one.stop or '-'}",
+        f"  {used}, {tables.money(one.cost_usd, tables.places([one.cost_usd]))} USD  {one.stop or '-'}",
         style="dim",
     )
     if one.attempt > 1:

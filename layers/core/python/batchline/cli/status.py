@@ -213,6 +213,8 @@ def _summary(documents: Sequence[Document], totals: Totals, decimals: int) -> Te
         f"{tables.money(totals.charge.cost_usd, decimals)} USD, "
         f"{tables.money(totals.charge.saved_usd, decimals)} saved. {grouping.in_all(totals.charge)}"
     )
+    if totals.reused.cached:
+        line.append(f" · {totals.reused}")
     return line
 
 
@@ -304,6 +306,7 @@ def _details(run: Session, one: Document, now: datetime) -> RenderableType:
         ("tokens", f"{one.usage.input_tokens:,} in, {one.usage.output_tokens:,} out", ""),
         ("cost", f"{usd} USD, {saved} USD saved", ""),
         ("overhead", grouping.in_all(one.charge), ""),
+        *([("cache", str(one.reused), "")] if one.reused.cached else []),
         *([("estimate", _estimate(one, decimals), "")] if one.records else []),
         ("received", f"{one.received_at} ({tables.age(seconds_since(one.received_at, now))} ago)", ""),
     ]

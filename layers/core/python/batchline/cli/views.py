@@ -43,6 +43,31 @@ def error_json(failure: Failure | None) -> dict[str, str] | None:
 
 
 @dataclass(frozen=True, slots=True)
+class Reused:
+    """Answers that came from the cache, and what they would have cost in USD. Adds up."""
+
+    cached: int = 0
+    usd: Decimal = Decimal(0)
+
+    @classmethod
+    def of(cls, row: Row) -> Self:
+        return cls(int(row.get("cached", 0)), Decimal(row.get("cache_saved_usd", 0)))
+
+    def __add__(self, other: "Reused") -> "Reused":
+        return Reused(self.cached + other.cached, self.usd + other.usd)
+
+    def __str__(self) -> str:
+        """Say it as a sentence without its end; empty where nothing was reused."""
+        if not self.cached:
+            return ""
+        answers = "1 answer" if self.cached == 1 else f"{self.cached:,} answers"
+        return f"{answers} from the cache saved {self.usd.normalize():f} USD"
+
+    def json(self) -> dict[str, Any]:
+        return {"cached": self.cached, "cache_saved_usd": self.usd}
+
+
+@dataclass(frozen=True, slots=True)
 class Document:
     """A row of the documents table. Times are as the table holds them."""
 
@@ -60,6 +85,7 @@ class Document:
     failed: int
     usage: Usage
     charge: Charge
+    reused: Reused
     estimate_usd: Decimal
     at_most_usd: Decimal
     failure: Failure | None
@@ -85,6 +111,7 @@ class Document:
             failed=row["failed"],
             usage=Usage.of(row),
             charge=charge_of(row),
+            reused=Reused.of(row),
             estimate_usd=Decimal(row.get("estimate_usd", 0)),
             at_most_usd=Decimal(row.get("at_most_usd", 0)),
             failure=failure_of(row),
@@ -134,6 +161,7 @@ class Document:
             "failed": self.failed,
             "open": self.records - self.done,
             **amounts(self.usage, self.charge),
+            **self.reused.json(),
             "estimate_usd": self.estimate_usd,
             "at_most_usd": self.at_most_usd,
             "estimate_error": self.estimate_error,
@@ -159,6 +187,7 @@ class Job:
     closed_at: str | None
     usage: Usage
     charge: Charge
+    reused: Reused
     estimate: Mapping[str, Any]
     counts: Mapping[str, int]
     codes: Mapping[str, int]
@@ -181,6 +210,7 @@ class Job:
             closed_at=row.get("closed_at"),
             usage=Usage.of(row),
             charge=charge_of(row),
+            reused=Reused.of(row),
             estimate=row["estimate"],
             counts=row.get("counts", {}),
             codes=row.get("codes", {}),
@@ -204,6 +234,7 @@ class Job:
             "records": self.records,
             **{name: self.counts.get(name, 0) for name in ("succeeded", "failed", "retried")},
             **amounts(self.usage, self.charge),
+            **self.reused.json(),
             "why": self.why,
             "message": self.message,
             "created_at": self.created_at,
@@ -238,6 +269,7 @@ class Result:
     attempt: int
     usage: Usage
     cost_usd: Decimal
+    cached: bool
 
     @classmethod
     def of(cls, row: Row, settled: Settled) -> Self:
@@ -251,6 +283,7 @@ class Result:
             attempt=row["attempt"],
             usage=Usage.of(row),
             cost_usd=Decimal(row["cost_usd"]),
+            cached=row.get("cached", False),
         )
 
     def json(self) -> dict[str, Any]:
@@ -262,6 +295,7 @@ class Result:
             "input_tokens": self.usage.input_tokens,
             "output_tokens": self.usage.output_tokens,
             "cost_usd": self.cost_usd,
+            "cached": self.cached,
             "model": self.model,
             "job_id": self.job_id,
             "attempt": self.attempt,
@@ -283,13 +317,12 @@ class Entry:
     tier: str
     usage: Usage
     charge: Charge
+    reused: Reused
     succeeded: int
     failed: int
     retried: int
     further: int
-    cached: int
     retried_usd: Decimal
-    cache_saved_usd: Decimal
     input_price: Decimal
     output_price: Decimal
     basis: str
@@ -311,13 +344,12 @@ class Entry:
             tier=row["tier"],
             usage=Usage.of(row),
             charge=charge_of(row),
+            reused=Reused.of(row),
             succeeded=row.get("succeeded", 0),
             failed=row.get("failed", 0),
             retried=row.get("retried", 0),
             further=int(row.get("further", 0)),
-            cached=int(row.get("cached", 0)),
             retried_usd=Decimal(row.get("retried_usd", 0)),
-            cache_saved_usd=Decimal(row.get("cache_saved_usd", 0)),
             input_price=Decimal(price["input"]),
             output_price=Decimal(price["output"]),
             basis=price["basis"],
@@ -354,10 +386,9 @@ class Entry:
             "failed": self.failed,
             "retried": self.retried,
             "further": self.further,
-            "cached": self.cached,
             **amounts(self.usage, self.charge),
+            **self.reused.json(),
             "retried_usd": self.retried_usd,
-            "cache_saved_usd": self.cache_saved_usd,
             "price": {
                 "input": self.input_price,
                 "output": self.output_price,
@@ -382,6 +413,7 @@ class Totals:
     failed: int
     usage: Usage
     charge: Charge
+    reused: Reused
 
     @classmethod
     def of(cls, documents: Iterable[Document]) -> Self:
@@ -393,6 +425,7 @@ class Totals:
             failed=sum(one.failed for one in listed),
             usage=sum((one.usage for one in listed), Usage()),
             charge=sum((one.charge for one in listed), Charge()),
+            reused=sum((one.reused for one in listed), Reused()),
         )
 
     def json(self) -> dict[str, Any]:
@@ -403,6 +436,7 @@ class Totals:
             "failed": self.failed,
             "open": self.records - self.succeeded - self.failed,
             **amounts(self.usage, self.charge),
+            **self.reused.json(),
         }
 
 
