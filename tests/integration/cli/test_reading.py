@@ -95,6 +95,8 @@ def test_status_as_json_is_nothing_but_json(done: Cli) -> None:
         "saved_usd": "0",
         "overhead_usd": str(overhead),
         "total_usd": str(overhead + Decimal("0.0000108")),
+        "cached": 0,
+        "cache_saved_usd": "0",
     }
     (document,) = found.json["documents"]
     assert document["key"] == "inbox/notes/議事録 2026.md"

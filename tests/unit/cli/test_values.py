@@ -93,6 +93,8 @@ def test_totals_add_up_what_is_listed() -> None:
         row(
             records=1,
             succeeded=0,
+            cached=3,
+            cache_saved_usd=Decimal("0.5"),
             failed=0,
             cost_usd=Decimal("0.00000001"),
             saved_usd=2,
@@ -114,6 +116,8 @@ def test_totals_add_up_what_is_listed() -> None:
         "saved_usd": Decimal(2),
         "overhead_usd": Decimal("0.000009"),
         "total_usd": Decimal("0.25000901"),
+        "cached": 3,
+        "cache_saved_usd": Decimal("0.5"),
     }
 
 
