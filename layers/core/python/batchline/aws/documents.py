@@ -5,6 +5,7 @@ CHUNKING  → QUEUED                                    chunk, when the last sha
 CHUNKING  → COMPLETED · PARTIAL · FAILED              chunk, an archive whose members are documents
 HELD      → CHUNKING · QUEUED · FAILED                chunk, when the pipeline has arrived
 QUEUED    ⇄ HELD                                      pack, for budget or too few records
+QUEUED · COMBINING → HELD                             aggregate, when its budget does not cover the next stage
 QUEUED    → COMBINING → COMBINING …                   aggregate, a stage of a reduce prompt each
 QUEUED · COMBINING · HELD → COMPLETED · PARTIAL · FAILED · CANCELLED · HELD for review
                                                       aggregate, when sealed and open = 0
