@@ -167,8 +167,6 @@ def own(kind: str, path: Path, model: str, size: int, seconds: float) -> None:
         }
     )
     if not by_row:
-        if tokens.counter(model).family.tokenizer:
-            tokens.counter(model).near("warm")
         tokens.count_tokens("warm", model)
     repeated = Repeated(path.read_bytes(), size, seconds) if size else None
     start = time.process_time()

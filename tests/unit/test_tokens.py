@@ -87,9 +87,8 @@ def test_any_text_can_be_counted(text: str, model: str) -> None:
     assert (tokens.estimate_tokens(text, model) > 0) == bool(text)
 
 
-@pytest.mark.parametrize("tokenizer", ["claude-3", "claude-4.8", "o200k"])
 @pytest.mark.parametrize("sign", [" ", "\n", "x", "。", "\u0301", "\ud800"])
-def test_a_long_run_is_counted_in_parts(tokenizer: str, sign: str) -> None:
-    part = tokenizers.count(sign * tokenizers.MOST_CHARACTERS, tokenizer)
+def test_a_long_run_is_counted_in_parts(sign: str) -> None:
+    part = tokenizers.count(sign * tokenizers.MOST_CHARACTERS, "o200k")
     assert 0 < part <= tokenizers.MOST_CHARACTERS * 3
-    assert tokenizers.count(sign * tokenizers.MOST_CHARACTERS * 2, tokenizer) == 2 * part
+    assert tokenizers.count(sign * tokenizers.MOST_CHARACTERS * 2, "o200k") == 2 * part

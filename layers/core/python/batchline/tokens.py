@@ -93,14 +93,13 @@ class Counter:
     """Counts tokens for one model. Called with a text it gives the best count there is.
 
     `weights` tell in advance, fast and roughly; where there is no tokenizer they are the count, and
-    `weighed` says so. `fast`: counting every chunk of a large upload costs little.
+    `weighed` says so.
     """
 
     family: Family
     weights: tuple[float, ...]
     corrections: tuple[float, ...]
     weighed: bool
-    fast: bool
 
     def __call__(self, text: str) -> int:
         """Count the tokens; never 0 for a text that is not empty."""
@@ -113,10 +112,6 @@ class Counter:
             return max(1, counted)
         corrected = sum(map(float.__mul__, self.corrections, map(float, profile(text))))
         return rounded(max(counted / 4, counted * self.family.scale + corrected))
-
-    def near(self, text: str) -> float:
-        """Count at 30 MB/s: the count itself where `fast`, else a number that grows with it."""
-        return self(text) if self.fast else max(1, tokenizers.count(text, "o200k"))
 
     def weigh(self, text: str) -> float:
         """Estimate the tokens by the classes of the characters; adds up over the parts of a text."""
@@ -142,7 +137,6 @@ def counter(model: str) -> Counter:
         weights=tuple(family.weights[name] for name in Profile._fields),
         corrections=tuple(float(family.corrections.get(name, 0)) for name in Profile._fields),
         weighed=family.tokenizer is None,
-        fast=family.tokenizer in tokenizers.FAST,
     )
 
 
@@ -158,7 +152,7 @@ def at_most(estimated: int, model: str) -> int:
 
 
 def count_tokens(text: str, model: str) -> int:
-    """Count the tokens of a text for a model: 0.4 MB/s for Claude, 30 MB/s or more for others."""
+    """Count the tokens of a text for a model: at 20 MB/s or more where its words repeat."""
     return counter(model)(text)
 
 
