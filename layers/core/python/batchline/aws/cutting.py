@@ -106,7 +106,7 @@ class Cutter:
         if whole and len(begun[0].records) <= chunk.SMALL_RECORDS:
             self.small.add(arrival, chosen, begun[0])
         elif row := row or self.large.begin(arrival, chosen.version):
-            self.large.write(row, chosen, chain(begun, found), hop=run.hop)
+            self.large.write(row, chosen, chain(_taken(begun), found), hop=run.hop)
 
     def _refuse(self, arrival: Arrival, refusal: Refused, version: str, row: Row | None) -> None:
         failure = Failure(refusal.code, refusal.message)
@@ -215,6 +215,12 @@ class Cutter:
             self._refuse(arrival, refusal, chosen.version, row)
             return
         self._cut(arrival, chosen, run, content, source, row=row)
+
+
+def _taken(parts: list[Part]) -> Iterator[Part]:
+    """Take parts out of a list: nobody keeps the records of those that are written."""
+    while parts:
+        yield parts.pop(0)
 
 
 def _out_of_time() -> Iterator[Part]:
