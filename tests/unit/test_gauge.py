@@ -20,6 +20,14 @@ MODELS = [
     "meta.llama3-1-8b-instruct-v1:0",
     "us.amazon.nova-lite-v1:0",
 ]
+# A model of each family that has a tokenizer.
+OFFLINE = [
+    CLAUDE,
+    GPT,
+    "meta.llama3-1-8b-instruct-v1:0",
+    "qwen.qwen3-32b-v1:0",
+    "mistral.mistral-large-2407-v1:0",
+]
 CASES = [
     line.replace("¦", "")
     for line in Path(__file__).with_name("sentences.txt").read_text("utf-8").splitlines()
@@ -104,14 +112,41 @@ def test_chunks_of_a_long_text_are_full_and_end_with_sentences(
     assert sum(sizes) / len(sizes) >= 260, "chunks are far from full"
 
 
-def test_a_text_that_changes_its_kind_keeps_to_the_limit() -> None:
-    pick = random.Random(3)
-    hexadecimal = "".join(pick.choices("0123456789abcdef", k=30_000))
-    letters = " ".join("".join(pick.choices("abcdefghijklmnopqrstuvwxyz", k=6)) for _ in range(5_000))
-    text = prose(PROSE, " ", 60_000) + hexadecimal + prose(JAPANESE, "", 20_000) + letters
-    count = tokens.counter(CLAUDE)
-    for one in splitting.split([Section(text)], max_tokens=500, count=count):
-        assert count(one.text) <= 500
+def mixed(seed: int, size: int) -> str:
+    """Make a text that changes its kind all the time: prose, code, Japanese, base64, emoji, tables."""
+    pick = random.Random(seed)
+
+    def run(signs: str, joint: str = "", each: int = 1) -> str:
+        return joint.join("".join(pick.choices(signs, k=each)) for _ in range(pick.randint(20, 900)))
+
+    kinds = [
+        lambda: " ".join(pick.choices(PROSE, k=pick.randint(1, 9))),
+        lambda: "".join(pick.choices(JAPANESE, k=pick.randint(1, 15))),
+        lambda: run("ABCDEFabcdefXYZxyz0123456789+/"),
+        lambda: run("0123456789abcdef"),
+        lambda: run("abcdefghijklmnopqrstuvwxyz", " ", 6),
+        lambda: run("👩🇯🇵🎉❤\ufe0f\u200d漢😀"),
+        lambda: "".join(f"| {n} | {n * 37 % 101:.2f} | Å-{n} |\n" for n in range(pick.randint(2, 60))),
+        lambda: "".join(f"    if x[{n}] != y_{n}:  # {n}\n\n" for n in range(pick.randint(2, 40))),
+        lambda: run("鬱龘靐齉龗麤爨癵籱𠮷", "", 2),
+        lambda: run("กขคงจ นमस्तेΩж é\u0301 ﷽ ا", " ", 4),
+        lambda: run(" \n\t\u3000\u00a0", "x", 7),
+    ]
+    text = ""
+    while len(text) < size:
+        text += pick.choice(kinds)() + pick.choice(["", " ", "\n", "\n\n", "。"])
+    return text
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("limit", [60, 500, 1500])
+@pytest.mark.parametrize("model", [*OFFLINE, "anthropic.claude-opus-4-8"])
+def test_a_text_that_changes_its_kind_keeps_to_the_limit(model: str, limit: int, seed: int) -> None:
+    count = tokens.counter(model)
+    text = mixed(seed, 25_000)
+    for one in splitting.split([Section(text)], max_tokens=limit, count=count):
+        assert count(one.text) <= limit
+        assert text[one.start : one.stop] == one.text
 
 
 @pytest.mark.parametrize(
