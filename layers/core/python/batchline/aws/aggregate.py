@@ -344,7 +344,9 @@ def _is_free(value: Any, row: Row) -> bool:
     """Tell whether a result may stand in its document's row: where that takes no further write unit."""
     if value is None or not storable(value):
         return False
-    bare = dynamo.size(row) + END_BYTES
+    # Why it was held stands in its row no more when it ends.
+    kept = {name: one for name, one in row.items() if name not in {"error", "problem"}}
+    bare = dynamo.size(kept) + END_BYTES
     return dynamo.size({"result": value}) <= -bare % UNIT_BYTES
 
 
