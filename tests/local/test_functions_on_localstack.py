@@ -155,6 +155,11 @@ def test_a_module_that_does_not_load_is_an_init_error_each_time(aws: Aws) -> Non
         assert "nothing_of_this_name" in invoked.payload["errorMessage"]
 
 
+def test_a_module_that_loads_slowly_has_the_time_of_the_first_invocation_too(aws: Aws) -> None:
+    function = aws.function("import time\ntime.sleep(10.5)\ndef handler(event, context): return 'late'")
+    assert aws.invoke(function).payload == "late"
+
+
 def test_the_log_has_lambdas_lines_around_the_functions(aws: Aws, probe: str) -> None:
     invoked = aws.invoke(probe, {"echo": "日本"})
     lines = invoked.log.splitlines()

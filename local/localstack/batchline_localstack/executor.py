@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 HOST = "127.0.0.1"
-# https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
+# A start that takes longer is begun again by Lambda as a part of the first invocation, with the time of that;
+# here it goes on. https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
 INIT_LIMIT_S = 10.0
 
 
@@ -126,7 +127,7 @@ class ProcessExecutor(RuntimeExecutor):
     def _invoke(self, process: FunctionProcess, payload: dict[str, str]) -> InvocationResult:
         function, request_id = self.function_version.config, payload["invoke-id"]
         was_ready = process.api.ready
-        loaded = process.wait_for_start(INIT_LIMIT_S)
+        loaded = process.wait_for_start(INIT_LIMIT_S + function.timeout)
         began = time.monotonic()
         if loaded:
             event = Event(
@@ -163,18 +164,18 @@ class ProcessExecutor(RuntimeExecutor):
 
     def _answer(self, process: FunctionProcess, ended: Ended, request_id: str) -> Answer:
         """Say what the caller gets: the function's answer, or Lambda's word in its place."""
+        limit_s = self.function_version.config.timeout
         match ended.outcome:
             case Answer(body, is_error=False) if len(body) > report.MAX_ANSWER_BYTES:
                 return Answer(report.answer_too_large(), is_error=True)
             case Answer():
                 return ended.outcome
             case Failure.TIME:
-                limit_s = self.function_version.config.timeout
                 return Answer(report.timed_out(request_id, limit_s), is_error=True)
             case Failure.INIT if process.api.init_error is not None:
                 return Answer(process.api.init_error, is_error=True)
         if process.exit_code is None:
-            return Answer(report.timed_out(request_id, INIT_LIMIT_S), is_error=True)
+            return Answer(report.timed_out(request_id, limit_s), is_error=True)
         return Answer(report.exited(request_id, process.exit_code), is_error=True)
 
     def _living_process(self) -> FunctionProcess:
