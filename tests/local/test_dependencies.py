@@ -39,7 +39,7 @@ MAKE_CLIENTS = """
 import inspect, json
 from batchline.aws import clients
 made = [make() for name, make in vars(clients).items() if hasattr(make, "cache_clear")]
-print(json.dumps(sorted(client.meta.service_model.service_name for client in made)))
+print(json.dumps(sorted(one.meta.service_model.service_name for one in made if hasattr(one, "meta"))))
 """
 
 
@@ -128,7 +128,7 @@ def imported(tree: ast.AST) -> Iterator[str]:
 def test_all_that_is_ever_imported_is_there(ours: Path) -> None:
     sources = [path for path in layer.CORE.rglob("*.py") if "cli" not in path.parts]
     names = {name for source in sources for name in imported(ast.parse(source.read_bytes()))}
-    assert {"arro3.io", "ctok", "tiktoken", "lxml"} <= names, "what is imported late is seen"
+    assert {"arro3.io", "ctok.engine", "tiktoken", "lxml"} <= names, "what is imported late is seen"
     layer.run(ours, IMPORT_ALL, *sorted(names))
 
 

@@ -18,7 +18,7 @@ from batchline.units import Unit
 INBOX: Final = "inbox/"
 PIPELINES: Final = "pipelines/"
 # Of text and tables, which are read as a stream; what needs more than its stream has a limit of its own.
-MAX_UPLOAD_BYTES: Final = 10_000_000_000
+MAX_UPLOAD_BYTES: Final = 10 * 2**30  # 10 GB in either sense of it
 # Above this the message of an upload is for that upload alone.
 LARGE_BYTES: Final = 32 << 20
 # A document of at most so many records is written in one transaction with others of its kind.
