@@ -170,14 +170,17 @@ def own(kind: str, path: Path, model: str, size: int, seconds: float) -> None:
         tokens.count_tokens("warm", model)
     repeated = Repeated(path.read_bytes(), size, seconds) if size else None
     start = time.process_time()
-    number = tokens_in = 0
     with path.open("rb") as file, path.with_suffix(".out").open("wb") as out:
         stream = io.BufferedReader(repeated, 1 << 20) if repeated else file
         content = formats.read(stream, path.name, size=size or path.stat().st_size, rows=by_row)
-        for part in chunk.parts("a" * 16, units.cut(content, pipeline), pipeline, {"name": path.name}):
+        found = chunk.parts("a" * 16, units.cut(content, pipeline), pipeline, {"name": path.name})
+
+        def written(part: chunk.Part) -> tuple[int, int]:
             out.write(part.lines())
-            number += len(part.records)
-            tokens_in += part.input_tokens
+            return len(part.records), part.input_tokens
+
+        # As in the stage, no part is held while the next one is made.
+        number, tokens_in = map(sum, zip(*map(written, found), strict=True))
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     taken = time.process_time() - start + children.ru_utime + children.ru_stime
     memory = max(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, children.ru_maxrss) / 1024

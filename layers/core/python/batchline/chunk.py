@@ -3,6 +3,8 @@
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from io import BytesIO
+from itertools import batched
 from mimetypes import guess_type
 from pathlib import PurePosixPath
 from typing import Any, Final
@@ -25,6 +27,8 @@ LARGE_BYTES: Final = 32 << 20
 SMALL_RECORDS: Final = 500
 SHARD_RECORDS: Final = 2_000
 SHARD_BYTES: Final = 4_000_000
+# So many records are written at a time.
+WRITTEN: Final = 100
 # While units are passed over, the time is looked at this often.
 LOOK_EVERY: Final = 10_000
 
@@ -186,10 +190,13 @@ class Part:
 
     def lines(self) -> bytes:
         """Write the records as lines of a batch job's input."""
-        # Half of what it takes to write each by itself.
+        # In half the time that it takes to write each by itself; in batches, for they stand in memory twice.
         before, behind = str(RecordId(self.document_id, MAP, 0, 1)).encode().split(b"0000000")
         line = b'{"recordId":"' + before + b"%07d" + behind + b'","modelInput":%b}\n'
-        return b"".join([line % (one.index, one.model_input) for one in self.records])
+        written = BytesIO()
+        for some in batched(self.records, WRITTEN, strict=False):
+            written.write(b"".join([line % (one.index, one.model_input) for one in some]))
+        return written.getvalue()
 
 
 def parts(

@@ -4,6 +4,7 @@ import base64
 import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import batched
 from typing import Any, Final, Self
 from uuid import uuid4
 
@@ -22,8 +23,8 @@ from batchline.tokens import Counter, counter, rounded
 FRAME_TOKENS: Final = 12
 # An estimate may be low by so much, so that near the limit it does not do.
 ESTIMATE_OFF: Final = 3.5
-# The prompts of more records than this are weighed as one text, which takes a quarter of the time.
-WEIGHED: Final = 500
+# The prompts of so many records are weighed as one text, which takes a quarter of the time.
+WEIGHED: Final = 100
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
@@ -51,13 +52,16 @@ class Record(msgspec.Struct, frozen=True, gc=False):
 
 def input_tokens(found: Sequence[Record]) -> int:
     """Estimate the tokens that records have together."""
-    if len(found) <= WEIGHED:
+    return sum(map(_together, batched(found, WEIGHED, strict=False)))
+
+
+def _together(found: Sequence[Record]) -> int:
+    counted = found[0].counter
+    if len(found) < WEIGHED or counted is None or any(one.counter is not counted for one in found):
         return sum(one.input_tokens for one in found)
-    told = sum([one.tokens for one in found])
-    if (counted := found[0].counter) and all(one.counter is counted for one in found):
-        # Weights add up; each record by itself is rounded up, by a half on average.
-        return rounded(told + counted.weigh("".join([one.prompt for one in found]))) + len(found) // 2
-    return sum(one.input_tokens for one in found)
+    # Weights add up; each record by itself is rounded up, by a half on average.
+    told = sum([one.tokens for one in found]) + counted.weigh("".join([one.prompt for one in found]))
+    return rounded(told) + len(found) // 2
 
 
 @dataclass(frozen=True, slots=True)
