@@ -109,7 +109,7 @@ def test_any_key_is_something_or_refused(key: str) -> None:
 
 
 def test_large_uploads_are_refused_unread() -> None:
-    chunk.refuse_size(10_000_000_000)
+    chunk.refuse_size(10_737_418_240)
     with pytest.raises(Refused, match="10,737,418,241 bytes; 10,737,418,240 are read") as caught:
         chunk.refuse_size(10_737_418_241)
     assert caught.value.code == Code.UPLOAD_TOO_LARGE
