@@ -122,7 +122,7 @@ class Affording:
             return "No price is known for the model that would be asked again"
         net = (again if known else NOTHING) - release
         # What takes nothing more than it gives back was covered before.
-        written = self.documents.grant(document_id, job_id, net, limit if net > 0 else None)
+        written = self.documents.progress.grant(document_id, job_id, net, limit if net > 0 else None)
         if written.done or (written.row and job_id in written.row.get("granted", ())):
             return ""
         held = Decimal(written.row.get("committed_usd", 0)) if written.row else NOTHING

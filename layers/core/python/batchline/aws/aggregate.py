@@ -13,7 +13,9 @@ from batchline.aggregate import Ending, Settled, Tally
 from batchline.aws import answers, clients, dynamo
 from batchline.aws.control import Control
 from batchline.aws.document_budgets import DocumentBudgets, Unaffordable
-from batchline.aws.documents import Documents, Estimated, settled
+from batchline.aws.documents import Documents
+from batchline.aws.documents.arriving import Estimated
+from batchline.aws.documents.progress import settled
 from batchline.aws.dynamo import Row
 from batchline.aws.objects import Work
 from batchline.aws.pipelines import Pipelines
@@ -167,7 +169,7 @@ class Aggregator:
         if lack := self.budgets.lack(row, most, reducing.model):
             raise Unaffordable(reducing.model, most, lack)
         count = sum(one.records for one in shards)
-        begun = self.documents.reduce(
+        begun = self.documents.progress.reduce(
             row["document_id"],
             stage=row["stage"],
             records=count,
@@ -185,7 +187,7 @@ class Aggregator:
         today = timestamp(self.clock())[:10]
         message = budgets.said(lacking.lack, model=lacking.model, document_id=row["document_id"], day=today)
         failure = Failure(Code.BUDGET_EXCEEDED, f"All its parts are answered. {message}")
-        resting = self.documents.rest(
+        resting = self.documents.waiting.rest(
             row["document_id"], row["pipeline"], failure, needs_usd=lacking.most_usd
         ).row
         return resting if resting and resting["status"] == DocumentStatus.HELD else None
@@ -232,7 +234,7 @@ class Aggregator:
     ) -> Row | None:
         """Write a document's result and end it. None: it has gone another way meanwhile."""
         result = self._write(row, ending, pipeline, of_all, of_stage, tally) | _failures(tally)
-        written = self.documents.finish(
+        written = self.documents.ending.finish(
             row["document_id"],
             row["pipeline"],
             ending.status,

@@ -10,7 +10,8 @@ from datetime import datetime
 from decimal import Decimal
 
 from batchline.aws.control import Control
-from batchline.aws.documents import Documents, settled
+from batchline.aws.documents import Documents
+from batchline.aws.documents.progress import settled
 from batchline.aws.dynamo import Row
 from batchline.aws.queues import Queue
 from batchline.errors import Code

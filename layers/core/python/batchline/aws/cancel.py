@@ -80,7 +80,7 @@ class Canceller:
             return False
         at = timestamp(self.clock())
         document_id = row["document_id"]
-        ended = self.documents.cancel(
+        ended = self.documents.ending.cancel(
             document_id, row["pipeline"], finished_at=at, failure=BEFORE_ITS_RECORDS
         )
         if ended.done:

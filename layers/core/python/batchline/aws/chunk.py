@@ -10,7 +10,9 @@ from batchline import chunk, ids, pipelines, settings
 from batchline.aws import clients, dynamo
 from batchline.aws.control import Control
 from batchline.aws.cutting import Cutter, Run
-from batchline.aws.documents import Arrival, Documents, settled
+from batchline.aws.documents import Documents
+from batchline.aws.documents.arriving import Arrival
+from batchline.aws.documents.progress import settled
 from batchline.aws.earlier import EarlierAnswers
 from batchline.aws.inbox import Inbox
 from batchline.aws.large import MAX_HOPS, LargeDocuments
@@ -214,7 +216,7 @@ class Chunker:
             f"There is no pipeline {arrival.pipeline!r} yet. Upload pipelines/{arrival.pipeline}.yaml "
             "and the document goes on by itself.",
         )
-        self.documents.hold(arrival, Failure(held.code, held.message))
+        self.documents.arriving.hold(arrival, Failure(held.code, held.message))
         self.documents_queue.ring({"document_id": arrival.document_id})  # aggregate tells the world
         # The pipeline may have arrived between our look and our row, and then it did not see the row.
         if self.pipelines.current(arrival.pipeline):

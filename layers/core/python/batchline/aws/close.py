@@ -20,7 +20,8 @@ from batchline.aws.afford import Affording, Allowed
 from batchline.aws.booking import charge
 from batchline.aws.control import PAUSED_AFTER, Control
 from batchline.aws.costs import Costs
-from batchline.aws.documents import Documents, settled
+from batchline.aws.documents import Documents
+from batchline.aws.documents.progress import settled
 from batchline.aws.dynamo import Row
 from batchline.aws.jobs import Jobs
 from batchline.aws.lease import JobLease
@@ -216,7 +217,7 @@ class Closer:
             document_id, _, tally, _, overhead_usd = document
             spent = replace(charge(row, tally.usage), overhead_usd=overhead_usd)
             changed = spent.cost_usd - committed.get(document_id, Decimal(0))
-            written = self.documents.account(
+            written = self.documents.progress.account(
                 document_id,
                 row["job_id"],
                 succeeded=tally.succeeded,

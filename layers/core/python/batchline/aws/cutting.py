@@ -10,7 +10,8 @@ from pathlib import PurePosixPath
 from typing import Any, BinaryIO, Final
 
 from batchline import chunk, ids, units
-from batchline.aws.documents import Arrival, Documents
+from batchline.aws.documents import Documents
+from batchline.aws.documents.arriving import Arrival
 from batchline.aws.dynamo import Row
 from batchline.aws.inbox import Inbox, Source
 from batchline.aws.large import LargeDocuments, progress
@@ -68,7 +69,7 @@ class Cutter:
 
     def refuse(self, arrival: Arrival, failure: Failure, version: str) -> None:
         """End a document on arrival, and have its end published."""
-        self.documents.refuse(arrival, failure, version)
+        self.documents.arriving.refuse(arrival, failure, version)
         self.documents_queue.ring({"document_id": arrival.document_id})
 
     def _cut(
@@ -166,14 +167,14 @@ class Cutter:
                     continue
                 if number > done + 1 and self.clock() >= run.until:
                     self.small.write()
-                    self.documents.advance(arrival.document_id, cursor=number - 1)
+                    self.documents.arriving.advance(arrival.document_id, cursor=number - 1)
                     self.large.go_on_later(row, cursor=number - 1, hop=run.hop)
                     return
                 self._take_member(arrival, chosen, run, member, source)
         except Refused as refusal:
             failure = Failure(refusal.code, refusal.message)
         self.small.write()  # once the archive is done nobody looks at its members again
-        self.documents.unpacked(
+        self.documents.ending.unpacked(
             arrival.document_id,
             arrival.pipeline,
             documents=number,

@@ -46,6 +46,14 @@ class Unprocessed(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Table:
+    """A table, which those build on that know what its rows mean."""
+
+    client: "DynamoDBClient"
+    table: str
+
+
+@dataclass(frozen=True, slots=True)
 class Written:
     """What a conditional write found: the row after it, or the row that stood against it."""
 
@@ -121,6 +129,28 @@ def update(
     """Build the arguments of UpdateItem. Attribute names are written `#name` throughout."""
     request: Row = {"TableName": table, "Key": to_item(key), "UpdateExpression": expression}
     return request | _expressions(f"{expression} {when}", when=when, values=values or {})
+
+
+def change(
+    table: str,
+    key: Mapping[str, str],
+    changes: Mapping[str, Any],
+    *,
+    when: str = "",
+    values: Mapping[str, Any] | None = None,
+) -> Row:
+    """Build an update that sets attributes, and removes those whose new value is None.
+
+    `values` are those of the condition.
+    """
+    new = {name: value for name, value in changes.items() if value is not None}
+    parts = (
+        ("SET ", [f"#{name} = :new_{name}" for name in new]),
+        ("REMOVE ", [f"#{name}" for name in changes if name not in new]),
+    )
+    expression = " ".join(verb + ", ".join(some) for verb, some in parts if some)
+    told = {f"new_{name}": value for name, value in new.items()}
+    return update(table, key, expression, when=when, values=told | dict(values or {}))
 
 
 def delete(

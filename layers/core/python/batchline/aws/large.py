@@ -12,7 +12,9 @@ from typing import Final
 from batchline import budgets, ids, overhead
 from batchline.aws import clients, dynamo
 from batchline.aws.control import Control
-from batchline.aws.documents import Arrival, Documents, settled
+from batchline.aws.documents import Documents
+from batchline.aws.documents.arriving import Arrival
+from batchline.aws.documents.progress import settled
 from batchline.aws.dynamo import Row
 from batchline.aws.parts import Chosen, Parts
 from batchline.aws.queues import Queue
@@ -42,14 +44,14 @@ class LargeDocuments:
         Returns the row, also when an earlier run of the same upload wrote it. None: the upload has become
         another document, whose pipeline was of another version then, or this one has got further.
         """
-        row = self.documents.large(arrival, version)
+        row = self.documents.arriving.large(arrival, version)
         begun = self.control.begin(
             arrival.upload.name,
             arrival.document_id,
             expires_at=int(datetime.fromisoformat(arrival.received_at).timestamp()) + BEGUN_KEPT_SECONDS,
         )
         try:
-            dynamo.transact(self.documents.client, [self.documents.begin(row), begun])
+            dynamo.transact(self.documents.client, [self.documents.arriving.begin(row), begun])
         except dynamo.Cancelled:
             found = self.documents.get(arrival.document_id)
             # Whoever asks has read the upload from its start, so it cannot go on from further on.
@@ -84,7 +86,7 @@ class LargeDocuments:
 
     def seal(self, document_id: str, cursor: int, failure: Failure | None) -> None:
         """Seal a document. Its records may all be settled already: then nobody else rings."""
-        sealed = self.documents.seal(document_id, cursor=cursor, failure=failure)
+        sealed = self.documents.arriving.seal(document_id, cursor=cursor, failure=failure)
         if settled(sealed.row):
             self.documents_queue.ring({"document_id": document_id})
 
@@ -98,7 +100,7 @@ class LargeDocuments:
         shard = self.parts.write(
             ids.shard_id(), [part], chosen, guarded=guarded, overhead_usd=meter.lap() + meter.usd(to_come)
         )
-        owner = self.documents.register(
+        owner = self.documents.arriving.register(
             document_id,
             cursor=cursor,
             records=len(part.records),

@@ -304,7 +304,7 @@ class _Run:
         for some in batched(shards, CLAIMED_AT_ONCE, strict=False):
             self._now()
             resting = {(name, one.held) for one in some if one.held for name in documents_of(one)}
-            _at_once(lambda pair: packer.documents.resume(*pair), resting)
+            _at_once(lambda pair: packer.documents.waiting.resume(*pair), resting)
             _at_once(packer.control.claimed, batched(some, dynamo.BATCH_WRITES, strict=False))
         packer.control.job_announced(job_id)
         packer.bell(engine).ring({"job_id": job_id})
@@ -330,9 +330,9 @@ class _Run:
             return False
         for document_id in documents:
             if shard.held:
-                self.packer.documents.resume(document_id, shard.held)
+                self.packer.documents.waiting.resume(document_id, shard.held)
             failure = Failure(code, self._because(shard, code, document_id, reason, lack))
-            found = self.packer.documents.rest(document_id, shard.pipeline, failure).row
+            found = self.packer.documents.waiting.rest(document_id, shard.pipeline, failure).row
             if found is not None and found["status"] == DocumentStatus.CHUNKING:
                 return False  # it can rest when it is sealed; a later run sees to it
         # Aggregate tells the world; rung before the mark, or a crash in between would keep it silent.

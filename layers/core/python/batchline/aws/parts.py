@@ -6,7 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from batchline import budgets, expected
-from batchline.aws.documents import Estimated
+from batchline.aws.documents.arriving import Estimated
 from batchline.aws.dynamo import Row
 from batchline.aws.earlier import EarlierAnswers
 from batchline.aws.queues import MAX_DELAY_SECONDS, Queue

@@ -90,7 +90,7 @@ class Retrier:
     def _read_again(self, row: Row) -> int:
         """Have an upload chunked again that was refused: as if S3 told of it once more."""
         source = row["source"]
-        self.documents.forget(row["document_id"])
+        self.documents.ending.forget(row["document_id"])
         item = {
             "key": quote_plus(source["key"], safe="/"),
             "size": source["size"],
@@ -118,7 +118,7 @@ class Retrier:
                 said = budgets.said(lack, model=model, document_id=document_id, day=today)
                 raise NotRetriable(f"{row['source']['key']} is not asked again. {said}")
         self.control.forget_cancel(document_id)  # first, or a crash would have them cancelled again
-        again = self.documents.retry(row, len(failed), most)
+        again = self.documents.progress.retry(row, len(failed), most)
         try:
             self.shards.register_all(shards, again)
         except dynamo.Cancelled as cancelled:

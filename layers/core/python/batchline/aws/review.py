@@ -47,7 +47,7 @@ class Reviewer:
             value = review.corrected(correction, pipeline, row["succeeded"])
             result = self._keep(row, correction, value)
             said["model_result_key"] = row["result_key"]
-        written = self.documents.review(
+        written = self.documents.ending.review(
             row["document_id"],
             outcome.status,
             pipeline=row["pipeline"],

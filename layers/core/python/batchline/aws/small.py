@@ -7,7 +7,8 @@ from typing import Final
 
 from batchline import budgets, chunk, ids, overhead
 from batchline.aws import clients, dynamo
-from batchline.aws.documents import Arrival, Documents
+from batchline.aws.documents import Documents
+from batchline.aws.documents.arriving import Arrival
 from batchline.aws.parts import Chosen, Parts, most
 from batchline.chunk import Part
 
@@ -90,7 +91,7 @@ class SmallDocuments:
                 overhead_usd=sum((one.overhead_usd for one in members), Decimal(0)),
             )
             owners = [
-                self.documents.queued(
+                self.documents.arriving.queued(
                     one.arrival,
                     chosen.version,
                     records=len(one.part.records),

@@ -70,7 +70,7 @@ class Watch:
         rung, position = self._walk(pipelines, mark, suspects)
         missing = self._missing(suspects)
         for name in flagged - set(missing):
-            self.documents.unstuck(name)
+            self.documents.waiting.unstuck(name)
         still = {name for name in missing if doubtful.get(name) == reconcile.fingerprint(missing[name])}
         stuck = sum(self._flag(missing[name]) for name in still - flagged) + len(flagged & set(missing))
         marks = {name: reconcile.fingerprint(row) for name, row in missing.items() if name not in flagged}
@@ -133,7 +133,7 @@ class Watch:
             "will answer them. Upload the document again under another key, and report this: it should "
             "not happen."
         )
-        return self.documents.stuck(row, Failure(Code.STUCK, message)).done
+        return self.documents.waiting.stuck(row, Failure(Code.STUCK, message)).done
 
 
 def _places(pipelines: list[str], mark: Row, now: datetime) -> Iterator[tuple[str, str, str]]:
