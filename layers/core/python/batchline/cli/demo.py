@@ -18,6 +18,7 @@ from batchline.cli.views import Document, Entry, Totals
 from batchline.models import DocumentStatus
 
 SHOWN_LINES: Final = 10
+FEW_RECORDS: Final = 7
 AUDIT_PAUSE_SECONDS: Final = 2.0
 SKEW: Final = timedelta(seconds=30)  # between this machine's clock and the cloud's
 
@@ -161,10 +162,14 @@ def _show(run: Session, documents: Sequence[Document]) -> None:
 
 
 def showcase(documents: Sequence[Document], structured: set[str]) -> list[tuple[str, Document]]:
-    """Choose documents that show different things, with a title for each: few records, much to say."""
+    """Choose documents that show different things, with a title for each: few records with much to say."""
     ended = sorted(
-        (one for one in documents if one.status is DocumentStatus.COMPLETED and one.records),
-        key=lambda one: (one.records, -one.usage.output_tokens, one.key),
+        (
+            one
+            for one in documents
+            if one.status is DocumentStatus.COMPLETED and 0 < one.records <= FEW_RECORDS
+        ),
+        key=lambda one: (-one.usage.output_tokens / one.records, one.key),
     )
     kinds = (
         ("A text", lambda one: one.pipeline not in structured and one.name.isascii()),
