@@ -178,6 +178,7 @@ def test_the_showcase_has_a_text_a_japanese_text_and_json_of_few_records_and_muc
         document("broken.txt", 1, 99, status="FAILED"),
         document("wordy.txt", 1, 20),
         document("議事録.md", 3, 50),
+        document("空.txt", 1, 1, pipeline="facts"),
         document("契約.txt", 4, 5, pipeline="facts"),
     ]
     chosen = demo.showcase(listed, {"facts"})
