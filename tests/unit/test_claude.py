@@ -1,8 +1,10 @@
 """Claude's tokenizer must count what ctok counts, to the last token, whatever the text."""
 
+import json
 import re
 import unicodedata
 from functools import cache
+from importlib import resources
 
 import ctok
 import pytest
@@ -12,7 +14,8 @@ from ctok.normalize import classify, nfc
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-VERSIONS = ["3.0", "4.7", "4.8"]
+FILES = {"3.0": "pieces_v3.json", "4.7": "pieces_v4_7.json", "4.8": "pieces_v4_7.json"}
+VERSIONS = list(FILES)
 PARTS = [
     *(
         "the",
@@ -99,6 +102,14 @@ PARTS = [
 TEXTS = st.tuples(
     st.sampled_from(["", " ", "\n"]), st.lists(st.sampled_from(PARTS) | st.text(max_size=3), max_size=14)
 )
+# Much of Japanese stands between two Chinese characters, of which rare ones have two tokens or three.
+JAPANESE = st.lists(
+    st.sampled_from(
+        ["漢", "龘", "㐂", "々", "の", "です", "カー", "。", "、", "「", "・", "Ａb", "０", "12", " "]
+    )
+    | st.sampled_from(PARTS),
+    max_size=20,
+)
 made = cache(Claude)
 
 
@@ -117,6 +128,28 @@ def expected(text: str, version: str) -> int:
 def test_the_count_is_that_of_ctok(version: str, parts: tuple[str, list[str]]) -> None:
     text = parts[0].join(parts[1])
     assert made(version).count(text) == expected(text, version)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@settings(max_examples=300, deadline=None)
+@given(JAPANESE)
+@example(["漢", "\ufe0f", "字"])
+@example(["漢", "か", "\u3099", "字"])
+@example(["漢", "\u200d", "龘", "の", "漢"])
+@example(["漢", " ", "'s", " ", "漢", "\n\n"])
+@example(["東", "東"])
+def test_the_count_of_japanese_is_that_of_ctok(version: str, parts: list[str]) -> None:
+    text = "".join(parts)
+    assert made(version).count(text) == expected(text, version)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_no_piece_joins_a_chinese_character_with_another_sign(version: str) -> None:
+    data = json.loads(resources.files("ctok").joinpath("data", FILES[version]).read_bytes())
+    pieces = [one for group in data["tokens"].values() for one in group]
+    chinese = [one for one in pieces if re.search("[㐀-䶿一-鿿]", one)]
+    assert len(chinese) > 1_000
+    assert {len(one) for one in chinese} == {1}
 
 
 @given(TEXTS)

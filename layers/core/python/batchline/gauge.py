@@ -75,12 +75,17 @@ class Gauge:
         self._least_rate = 0.0
         self._guess = limit * 3
         self._first = True
+        # What fitted the last time, and its weight.
+        self._fitting = ""
+        self._weight = 0.0
 
     def fitting(self, text: str) -> int:
         guess = min(len(text), max(1, self._guess))
         found = profile(text[:guess])
         rate = max(self._rate, self._least_rate)
-        self._guess = self._reach(text, self._limit / rate, guess, self._counter.weight(found))
+        weight = self._counter.weight(found)
+        self._guess, self._weight = self._reach(text, self._limit / rate, guess, weight)
+        self._fitting = text[: self._guess]
         return self._guess
 
     def overlapping(self, text: str, tokens: int) -> int:
@@ -95,7 +100,7 @@ class Gauge:
         if self._counter.weighed:
             return True
         tokens = self._counter(body)
-        rate = tokens / self._counter.weigh(body)
+        rate = tokens / (self._weight - self._counter.weigh(self._fitting[len(body) :]))
         if tokens > self._limit:
             self._least_rate = rate * 1.005
             return False
@@ -106,8 +111,8 @@ class Gauge:
             self._least_rate = 0.0
         return not refill
 
-    def _reach(self, text: str, room: float, guess: int, weight: float) -> int:
-        """Find the longest start of a text that weighs no more than `room`, beginning at a guess."""
+    def _reach(self, text: str, room: float, guess: int, weight: float) -> tuple[int, float]:
+        """Find the longest start of a text that weighs no more than `room`, and its weight, from a guess."""
         low, low_weight, high = 0, 0.0, len(text) + 1
         density = weight / guess
         for jumps in itertools.count():
@@ -126,7 +131,7 @@ class Gauge:
             added = self._counter.weigh(text[low:guess])
             weight = low_weight + added
             density = max(added / (guess - low), density / 4)
-        return max(1, low)
+        return (low, low_weight) if low else (1, self._counter.weigh(text[:1]))
 
 
 def _first(holds: Callable[[int], bool], end: int) -> int:

@@ -15,20 +15,21 @@ STRANGE: Final = 1 << 40
 
 
 class Words(dict[str, int]):
-    """The tokens of words between two spaces; `count` tells those of one that is not known yet."""
+    """The tokens of words or other parts; `count` tells those of one that is not known yet."""
 
-    def __init__(self, count: Callable[[str], int]) -> None:
+    def __init__(self, count: Callable[[str], int], most: int = MOST_WORDS) -> None:
         super().__init__()
         self._count = count
+        self._most = most
 
     def __missing__(self, word: str) -> int:
         tokens = self._count(word)
         if len(word) <= LONGEST_WORD:
-            if len(self) >= MOST_WORDS:
+            if len(self) >= self._most:
                 self.clear()
             self[word] = tokens
         return tokens
 
     def total(self, words: list[str]) -> int:
-        """Count the tokens of words with a space before each."""
+        """Add up the tokens of words."""
         return sum(map(self.__getitem__, words))
