@@ -1,7 +1,7 @@
 """Simulates a day of packing on a virtual clock: the real planner, the real rule of slots, made-up job times.
 
 Run it alone: `python bench/simulation.py --slots 20`. Ten million records of three models are pending at
-the start. Every minute pack reads and plans, as the function does, with as many free slots as `Slots.free`
+the start. Every minute pack reads and plans, as the function does, with as many free slots as `Taken.free`
 says; a job holds its slot from its opening until its end. That no model ever holds more slots than it has
 is asserted whenever a job opens.
 
@@ -31,7 +31,7 @@ from typing import Final
 
 import plotext
 from batchline import catalog, filling, pack
-from batchline.aws.control import Slots
+from batchline.aws.control.slots import Taken
 from batchline.cancel import Cancels
 from batchline.models import Engine, Shard, timestamp
 from packing import MIXES, shards
@@ -64,7 +64,7 @@ class Account:
 
     def tick(self, now: float) -> list[tuple[str, int]]:
         """Pack once; return the jobs opened and their records."""
-        state = Slots(frozenset(self.holders), cap=None, retry_at=0, turn=self.turn)
+        state = Taken(frozenset(self.holders), cap=None, retry_at=0, turn=self.turn)
         lane, limits = f"{self.model}#Converse", catalog.limits(self.model)
         free = state.free(self.slots, now)
         pending = pack.read(

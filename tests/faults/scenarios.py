@@ -285,12 +285,12 @@ def lane_paused_and_resumed(world: World) -> None:
     lane = f"{NOVA}#Converse"
 
     def paused() -> bool:
-        found = world.packer().control.lane(lane)
+        found = world.packer().control.lanes.get(lane)
         return found is not None and found.paused and status(world, "a") == "HELD"
 
     until(world, paused)
     world.bedrock.ending = Ending()
-    person(world, lambda: world.packer().control.resume_lane(lane))
+    person(world, lambda: world.packer().control.lanes.resume(lane))
     until(world, lambda: status(world, "a") in TERMINAL)
 
 

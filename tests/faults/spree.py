@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any, ClassVar, override
 
 from batchline import records, tokens
-from batchline.aws.budgets import Booked
+from batchline.aws.control.budgets import Booked
 from batchline.ids import RecordId
 from batchline.models import Usage
 
@@ -52,7 +52,7 @@ class Spree(Storm):
     @override
     def look(self) -> None:
         """Hold every budget against what is reserved and spent of it."""
-        approvals = self.world.packer().control.approvals()
+        approvals = self.world.packer().control.marks.approvals()
         for row in self.world.control("budget#"):
             name = row["pk"].split("#")[1]
             booked = Booked(row["committed"], row.get("spent", Decimal(0)), row.get("approved", Decimal(0)))
@@ -113,7 +113,7 @@ class Spree(Storm):
     def lost(self) -> list[tuple[str, Message]]:
         """Let all go that has come until now, whenever what is left to do is done."""
         for name in self.pipelines:
-            self.world.packer().control.approve_pipeline(name, self.world.clock())
+            self.world.packer().control.marks.approve_pipeline(name, self.world.clock())
         return super().lost()
 
     @override

@@ -94,8 +94,8 @@ class Storm:
                 world.send(queue, message.body)
             for minute in range(240):
                 if minute % 30 == 0:  # what ends late may pause a lane once more
-                    for lane in world.packer().control.lanes():
-                        world.packer().control.resume_lane(lane.name)
+                    for lane in world.packer().control.lanes.all():
+                        world.packer().control.lanes.resume(lane.name)
                 if world.resting():
                     break
                 world.minute()

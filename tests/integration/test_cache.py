@@ -422,7 +422,7 @@ def test_who_is_sent_is_chosen_again_when_records_are_cancelled(world: World) ->
     world.deliver("JobsQueue")
     (row,) = world.jobs()
     assert (row["status"], row["reuse"]["sent"], row["input"]["records"]) == ("WAITING", 16, 16)
-    world.submitter().control.cancel_document(document(world, "a")["document_id"], world.clock())
+    world.submitter().control.marks.cancel_document(document(world, "a")["document_id"], world.clock())
     world.bedrock.quota = 1
     world.run(minutes=60)
     assert (document(world, "a")["status"], document(world, "a")["failed"]) == ("CANCELLED", 6)
@@ -441,7 +441,7 @@ def test_a_request_that_others_wait_for_is_sent_although_its_document_is_cancell
     job_id = world.job()["job_id"]
     world.invoker().run(job_id, "first", until=world.clock())  # no time to ask anything
     assert (asked(world), world.job()["reuse"]["same"]) == (0, 2)
-    world.submitter().control.cancel_document(document(world, "a")["document_id"], world.clock())
+    world.submitter().control.marks.cancel_document(document(world, "a")["document_id"], world.clock())
     world.run()
     assert (document(world, "b")["status"], document(world, "b")["succeeded"]) == ("COMPLETED", 2)
     assert (document(world, "a")["status"], asked(world)) == ("CANCELLED", 1)

@@ -107,7 +107,7 @@ def test_a_lane_counts_jobs_without_a_success_until_one_has_one(world: World) ->
 def test_a_success_from_before_does_not_open_a_paused_lane(world: World) -> None:
     begin(world)
     for _ in range(2):
-        clients.dynamodb().update_item(**world.collector().control.lane_failed(lane(world)["sk"], "trouble"))
+        clients.dynamodb().update_item(**world.collector().control.lanes.failed(lane(world)["sk"], "trouble"))
     finish(world)
     assert (lane(world)["fails"], lane(world)["reason"]) == (2, "trouble")
 
@@ -167,7 +167,7 @@ def test_records_of_a_cancelled_document_are_not_asked_for_again(world: World) -
     world.pack()
     world.deliver("JobsQueue")
     name = world.document("inbox/rows/b.jsonl")["document_id"]
-    world.collector().control.cancel_document(name, world.clock())
+    world.collector().control.marks.cancel_document(name, world.clock())
     row = finish(world, left_out=lambda record: index(record) < 5)
     assert (row["counts"]["failed"], row["counts"]["retried"], row["codes"]["CANCELLED"]) == (5, 5, 5)
     cancelled = world.document("inbox/rows/b.jsonl")
@@ -192,7 +192,7 @@ def test_what_is_cancelled_while_a_close_is_repeated_does_not_change_it(
             world.deliver_all()
     assert len(world.pending()) == 1
     name = world.document()["document_id"]
-    world.collector().control.cancel_document(name, world.clock())
+    world.collector().control.marks.cancel_document(name, world.clock())
     world.bedrock.ending = Ending()
     world.clock.advance(3600)
     world.run()

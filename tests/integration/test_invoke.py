@@ -260,7 +260,7 @@ def test_a_job_that_was_stopped_before_it_began_asks_nothing(opened: World) -> N
 
 def test_records_of_cancelled_documents_are_not_asked(opened: World) -> None:
     invoker = opened.invoker()
-    invoker.control.cancel_document(opened.document()["document_id"], opened.clock())
+    invoker.control.marks.cancel_document(opened.document()["document_id"], opened.clock())
     assert invoked(opened) == 0
     assert not opened.bedrock.paid
 

@@ -263,7 +263,7 @@ def test_what_is_asked_before_others_costs_more(world: World) -> None:
 def test_a_second_packer_leaves_at_once_and_rings_again(world: World) -> None:
     ready(world, max_wait="0s")
     upload(world, 120)
-    assert world.packer().control.take_pack_lease("somebody", world.clock().timestamp())
+    assert world.packer().control.pack_lease.take("somebody", world.clock().timestamp())
     assert world.pack().jobs == ()
     assert world.bodies("WakeQueue")[-1] == {"hop": 1}
     world.clock.advance(61)
@@ -272,7 +272,7 @@ def test_a_second_packer_leaves_at_once_and_rings_again(world: World) -> None:
 
 def test_a_loser_does_not_ring_for_ever(world: World) -> None:
     ready(world)
-    assert world.packer().control.take_pack_lease("somebody", world.clock().timestamp())
+    assert world.packer().control.pack_lease.take("somebody", world.clock().timestamp())
     world.pack(hop=5)
     assert world.bodies("WakeQueue") == []
 
@@ -419,7 +419,7 @@ def test_a_budget_that_runs_out_between_plan_and_open_holds_only_its_own_records
 def fail(world: World, times: int, reason: str = "The role may not read the input.") -> None:
     control = world.packer().control
     for _ in range(times):
-        dynamo.write(control.client, control.lane_failed(LANE, reason))
+        dynamo.write(control.client, control.lanes.failed(LANE, reason))
 
 
 def test_a_paused_lane_rests_until_it_is_resumed(world: World) -> None:
@@ -433,7 +433,7 @@ def test_a_paused_lane_rests_until_it_is_resumed(world: World) -> None:
     assert "The role may not read the input." in row["error"]["message"]
     assert f"batchline resume {LANE}" in row["error"]["message"]
     assert world.pack().held == 0  # said once
-    world.packer().control.resume_lane(LANE)
+    world.packer().control.lanes.resume(LANE)
     assert len(world.pack().jobs) == 1
     row = world.document()
     assert row["status"] == "QUEUED"
@@ -454,7 +454,9 @@ def test_a_cancelled_document_takes_its_shard_out_at_once(world: World) -> None:
     world.deliver("UploadsQueue")
     (shard,) = world.pending()
     assert len(shard["ranges"]) == 2
-    world.packer().control.cancel_document(world.document("inbox/rows/a.jsonl")["document_id"], world.clock())
+    world.packer().control.marks.cancel_document(
+        world.document("inbox/rows/a.jsonl")["document_id"], world.clock()
+    )
     assert len(world.pack().jobs) == 1
     row = world.job()
     assert (row["engine"], row["status"], row["records"]) == ("nobody", "OPEN", 60)
@@ -504,7 +506,7 @@ def test_the_only_slot_goes_round_between_pipelines(world: World, monkeypatch: p
         (job_id,) = world.pack().jobs
         row = next(one for one in world.jobs() if one["job_id"] == job_id)
         served += list(row["pipelines"])
-        world.packer().control.free_slot(BASE, job_id)
+        world.packer().control.slots.free(BASE, job_id)
         world.clock.advance(60)
     assert served == ["a", "b", "c", "a", "b", "c"]
 

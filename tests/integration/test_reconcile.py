@@ -297,22 +297,22 @@ def test_a_packer_that_died_half_way_is_woken(world: World) -> None:
 
 def test_a_paused_lane_is_counted(opened: World) -> None:
     control = opened.packer().control
-    (lane,) = control.lanes()
+    (lane,) = control.lanes.all()
     for expected in (0, 1, 1):
-        dynamo.write(control.client, control.lane_failed(lane.name, "AccessDenied"))
+        dynamo.write(control.client, control.lanes.failed(lane.name, "AccessDenied"))
         assert opened.reconcile().paused == expected
-    control.resume_lane(lane.name)
+    control.lanes.resume(lane.name)
     assert opened.reconcile().paused == 0
 
 
 def test_what_was_cancelled_long_ago_is_forgotten(opened: World) -> None:
-    opened.packer().control.cancel_document("a" * 16, opened.clock())
+    opened.packer().control.marks.cancel_document("a" * 16, opened.clock())
     opened.clock.advance(30 * 86400 - 1)
     opened.reconcile()
-    assert opened.packer().control.cancels().documents == {"a" * 16}
+    assert opened.packer().control.marks.cancels().documents == {"a" * 16}
     opened.clock.advance(1)
     opened.reconcile()
-    assert opened.packer().control.cancels().documents == set()
+    assert opened.packer().control.marks.cancels().documents == set()
 
 
 def test_a_job_that_bedrock_does_not_take_for_hours_is_counted(opened: World) -> None:

@@ -28,7 +28,7 @@ def document(world: World, name: str) -> str:
 
 
 def cancel(world: World, name: str) -> None:
-    world.submitter().control.cancel_document(document(world, name), world.clock())
+    world.submitter().control.marks.cancel_document(document(world, name), world.clock())
 
 
 def stop(world: World, why: Stop = Stop.CANCELLED) -> None:

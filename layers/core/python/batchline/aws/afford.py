@@ -99,7 +99,7 @@ class Affording:
         limited = {name for name, (_, first) in tallies.items() if first.shard.pipeline in limits}
         if not limited:
             return Allowed()
-        approvals = self.control.approvals()
+        approvals = self.control.marks.approvals()
         again = self.retries.cost(row, outcomes, lease, limited)
         granted, refused = set(), {}
         for name in sorted(limited):

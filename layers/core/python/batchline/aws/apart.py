@@ -32,10 +32,10 @@ class Parting:
         """
         theirs, others = self._write(shard, chosen, "a"), self._write(shard, self._others(shard, chosen), "b")
         writes = [
-            self.control.hold_lease(self.epoch, now),
-            self.control.unpend(shard),
-            self.control.pend(theirs),
-            self.control.pend(others),
+            self.control.pack_lease.hold(self.epoch, now),
+            self.control.pending.remove(shard),
+            self.control.pending.add(theirs),
+            self.control.pending.add(others),
         ]
         try:
             dynamo.transact(self.control.client, writes)

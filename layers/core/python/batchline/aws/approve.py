@@ -32,13 +32,13 @@ class Approver:
         """Approve documents that have not ended, and return them. Doing it again changes nothing."""
         going = [row for row in rows if not DocumentStatus(row["status"]).terminal]
         for row in going:
-            self.control.approve_document(row["document_id"], self.clock())
+            self.control.marks.approve_document(row["document_id"], self.clock())
         self._ring(going)
         return going
 
     def approve_pipeline(self, name: str) -> list[Row]:
         """Approve all documents of a pipeline that came until now; return those that its budgets hold."""
-        self.control.approve_pipeline(name, self.clock())
+        self.control.marks.approve_pipeline(name, self.clock())
         held = list(self.held(name))
         self._ring(held)
         return held

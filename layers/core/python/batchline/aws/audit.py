@@ -67,7 +67,7 @@ class Auditor:
 
     def _slots(self, found: "_Jobs") -> Iterator[Violation]:
         for base_model in sorted(found.base_models):
-            holders = self.control.slots(base_model).holders
+            holders = self.control.slots.get(base_model).holders
             yield from audit.slots(base_model, holders, {one: self.jobs.get(one) for one in holders})
 
     def _budgets(self, found: "_Jobs", ledger: "_Ledger") -> Iterator[Violation]:
@@ -91,9 +91,9 @@ class Auditor:
                 waiting.add(shard, but=applied)
                 if row["status"] in COLLECTED:
                     waiting.closing |= audit.touched([shard]) - applied
-        for lane in self.control.lanes():
+        for lane in self.control.lanes.all():
             for pipeline in sorted(lane.pipelines):
-                for shard in self.control.pending(lane.name, pipeline):
+                for shard in self.control.pending.of(lane.name, pipeline):
                     # Opened already: deleting the pending row is what is left to do.
                     if shard.shard_id not in found.claimed:
                         waiting.add(shard)

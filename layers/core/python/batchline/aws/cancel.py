@@ -53,7 +53,7 @@ class Canceller:
             if self._end(row):
                 ended.append(row["document_id"])
                 continue
-            self.control.cancel_document(row["document_id"], self.clock())
+            self.control.marks.cancel_document(row["document_id"], self.clock())
             asked.add(row["document_id"])
         if asked:
             self._stop(lambda job: self._is_of(job, asked))
@@ -61,7 +61,7 @@ class Canceller:
 
     def cancel_pipeline(self, name: str) -> int:
         """Cancel all that a pipeline has on its way until now; return how many jobs were stopped."""
-        self.control.cancel_pipeline(name, self.clock())
+        self.control.marks.cancel_pipeline(name, self.clock())
         for document_id in list(self.documents.with_problem(name, Code.PIPELINE_UNKNOWN)):
             if row := self.documents.get(document_id):
                 self._end(row)

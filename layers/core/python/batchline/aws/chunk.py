@@ -174,7 +174,7 @@ class Chunker:
 
     def _begun(self, upload: Upload) -> dynamo.Row | None:
         """Find the large document that this upload has become, whichever pipeline is in force now."""
-        document_id = self.control.begun(upload.name)
+        document_id = self.control.uploads.document(upload.name)
         return self.documents.get(document_id) if document_id else None
 
     def _is_known(self, upload: Upload, pipeline: str) -> bool:

@@ -18,7 +18,8 @@ from batchline import collect, overhead
 from batchline.aws import booking, clients, dynamo, objects
 from batchline.aws.afford import Affording, Allowed
 from batchline.aws.booking import charge
-from batchline.aws.control import PAUSED_AFTER, Control
+from batchline.aws.control import Control
+from batchline.aws.control.lanes import PAUSED_AFTER
 from batchline.aws.costs import Costs
 from batchline.aws.documents import Documents
 from batchline.aws.documents.progress import settled
@@ -105,7 +106,7 @@ class Closer:
 
     def _touching(self, expected: Expected) -> Cancels:
         """Read what is cancelled of a job's records."""
-        known = self.control.cancels()
+        known = self.control.marks.cancels()
         if not known:
             return known
         found = [one for one in expected.stretches() if known.covers(one.shard, one.document_id)]
@@ -291,7 +292,7 @@ class Closer:
             *lane,
         ]
         if row["engine"] == Engine.BATCH:
-            writes.append(self.control.slot_freed(row["base_model"], row["job_id"]))
+            writes.append(self.control.slots.freed(row["base_model"], row["job_id"]))
         writes += self._settled(row, by_pipeline, attributes["cost_usd"])
         try:
             dynamo.transact(self.control.client, writes)
@@ -322,12 +323,12 @@ class Closer:
             codes=attributes["codes"],
             left_out=left_out,
         )
-        lane = self.control.lane(row["lane"])
+        lane = self.control.lanes.get(row["lane"])
         fails = lane.fails if lane else 0
         if works is False:
-            return [self.control.lane_failed(row["lane"], attributes["message"])], fails + 1 == PAUSED_AFTER
+            return [self.control.lanes.failed(row["lane"], attributes["message"])], fails + 1 == PAUSED_AFTER
         if works and 0 < fails < PAUSED_AFTER:
-            return [self.control.lane_succeeded(row["lane"])], False
+            return [self.control.lanes.succeeded(row["lane"])], False
         return [], False
 
     def _manifest(self, row: Row) -> Usage | None:

@@ -174,7 +174,7 @@ class Collector:
             return None
         status, message = ended
         if row["engine"] == Engine.BATCH:
-            self.control.free_slot(row["base_model"], row["job_id"])
+            self.control.slots.free(row["base_model"], row["job_id"])
         found = self.work.find(objects.output_prefix(row["job_id"]))
         written = [one for one in found if one.key.endswith(".jsonl.out")]
         if "reuse" in row:

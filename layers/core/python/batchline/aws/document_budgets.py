@@ -34,7 +34,7 @@ class DocumentBudgets:
         lack = document_lack(row, most, model, limit)
         if lack is None:
             return None
-        approvals = self.control.approvals()
+        approvals = self.control.marks.approvals()
         return None if approvals.covers(row["document_id"], row["pipeline"], row["received_at"]) else lack
 
 

@@ -109,7 +109,7 @@ class Invoker:
             return 0, True
         shards = self.work.get_plan(job_id)
         if "reuse" not in row and any(one.cache for one in shards):
-            row = self.reuse.choose(row, submit.select(shards, self.control.cancels()), lease)
+            row = self.reuse.choose(row, submit.select(shards, self.control.marks.cancels()), lease)
         decisions = self.reuse.decisions(row)
         with ThreadPoolExecutor(CONCURRENCY) as pool, Checkpoints.open(self.work, lease, pool) as kept:
             requests = self._requests(shards, kept.done, decisions)
@@ -144,7 +144,7 @@ class Invoker:
 
         One whose answer counts for others as well is sent although it was cancelled meanwhile.
         """
-        cancels = self.control.cancels()
+        cancels = self.control.marks.cancels()
         spared = {one.record for one in decisions if one.fate is not Fate.SENT}
         leaders = cache.leaders(decisions)
         for shard in shards:

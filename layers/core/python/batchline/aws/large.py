@@ -45,7 +45,7 @@ class LargeDocuments:
         another document, whose pipeline was of another version then, or this one has got further.
         """
         row = self.documents.arriving.large(arrival, version)
-        begun = self.control.begin(
+        begun = self.control.uploads.begin(
             arrival.upload.name,
             arrival.document_id,
             expires_at=int(datetime.fromisoformat(arrival.received_at).timestamp()) + BEGUN_KEPT_SECONDS,

@@ -20,7 +20,9 @@ from batchline import catalog, ids, overhead, pack, prices, settings
 from batchline.approvals import Approvals
 from batchline.aws import clients, dynamo
 from batchline.aws.apart import Parting
-from batchline.aws.control import Control, Lane, Lease
+from batchline.aws.control import Control
+from batchline.aws.control.lanes import Lane
+from batchline.aws.control.pack_lease import Lease
 from batchline.aws.documents import Documents
 from batchline.aws.jobs import Jobs, Opening
 from batchline.aws.means import Means
@@ -108,7 +110,7 @@ class Packer:
         `hop` counts the wakes that found another packer at work. What is left over, for want of time or
         because only a part was read, is rung for.
         """
-        lease = self.control.take_pack_lease(owner, self.clock().timestamp())
+        lease = self.control.pack_lease.take(owner, self.clock().timestamp())
         if lease is None:
             if hop < MAX_HOPS:
                 self.wake_queue.ring({"hop": hop + 1}, delay_seconds=LOSER_DELAY_SECONDS)
@@ -121,7 +123,7 @@ class Packer:
         except LostRace:
             return Packed(tuple(run.opened), run.held)
         finally:
-            self.control.return_pack_lease(lease.epoch)
+            self.control.pack_lease.give_back(lease.epoch)
         # Not before the lease is back: whoever is rung would find it taken.
         self._wake(run)
         return Packed(tuple(run.opened), run.held)
@@ -165,8 +167,8 @@ class _Run:
         try:
             if job_id := self.lease.open_job:
                 self._finish(job_id)
-            self._cancels, self.means.approvals = control.cancels(), control.approvals()
-            lanes = sorted(control.lanes(), key=lambda one: (_base(one), one.name))
+            self._cancels, self.means.approvals = control.marks.cancels(), control.marks.approvals()
+            lanes = sorted(control.lanes.all(), key=lambda one: (_base(one), one.name))
             for base_model, some in groupby(lanes, key=_base):
                 self._pack(base_model, tuple(some))
         except OutOfTime:
@@ -175,7 +177,7 @@ class _Run:
     def _pack(self, base_model: str, lanes: Sequence[Lane]) -> None:
         """Plan the lanes that share a model's slots, and open their jobs."""
         now = self._now()
-        slots = self.packer.control.slots(base_model)
+        slots = self.packer.control.slots.get(base_model)
         free = slots.free(self._cap(lanes[0].model), now.timestamp())
         queues = {lane.name: self._queues(lane, slots.turn, timestamp(now)) for lane in lanes}
         room = self.means.room({name for some in queues.values() for name in some}, now)
@@ -227,7 +229,7 @@ class _Run:
         queues: dict[str, Iterator[Shard]] = {}
         by_party = {pack.party(lane.name, name): name for name in lane.pipelines}
         for one in pack.circle(by_party, turn):
-            pending = self.packer.control.pending(lane.name, by_party[one])
+            pending = self.packer.control.pending.of(lane.name, by_party[one])
             shards = self._ready(
                 shard for shard in pending if not shard.not_before or shard.not_before <= now
             )
@@ -270,10 +272,13 @@ class _Run:
         job_id = ids.job_id(now)
         opening = _opening(planned, job_id, timestamp(now), planning, self.means.approvals)
         packer.work.put_plan(job_id, planned.shards)
-        writes = [control.fence(self.lease.epoch, job_id, now.timestamp()), packer.jobs.opened(opening)]
+        writes = [
+            control.pack_lease.fence(self.lease.epoch, job_id, now.timestamp()),
+            packer.jobs.opened(opening),
+        ]
         if planned.engine is Engine.BATCH:
             cap = self._cap(opening.model)
-            writes.append(control.take_slot(opening.base_model, job_id, cap, planned.turn))
+            writes.append(control.slots.take(opening.base_model, job_id, cap, planned.turn))
         first_budget = len(writes)
         names = [*opening.reserved, STACK] if planned.engine is not Engine.NOBODY else []
         writes += [self.means.reserve(name, opening) for name in names]
@@ -294,7 +299,7 @@ class _Run:
     def _finish(self, job_id: str) -> None:
         """Go on with a job that another run has opened and not announced."""
         row = self.packer.jobs.get(job_id)
-        shards = self.packer.control.unclaimed(self.packer.work.get_plan(job_id))
+        shards = self.packer.control.pending.unclaimed(self.packer.work.get_plan(job_id))
         if row is not None:
             self._claim(job_id, Engine(row["engine"]), shards)
 
@@ -305,8 +310,8 @@ class _Run:
             self._now()
             resting = {(name, one.held) for one in some if one.held for name in documents_of(one)}
             _at_once(lambda pair: packer.documents.waiting.resume(*pair), resting)
-            _at_once(packer.control.claimed, batched(some, dynamo.BATCH_WRITES, strict=False))
-        packer.control.job_announced(job_id)
+            _at_once(packer.control.pending.claimed, batched(some, dynamo.BATCH_WRITES, strict=False))
+        packer.control.pack_lease.announced(job_id)
         packer.bell(engine).ring({"job_id": job_id})
 
     def _hold(
@@ -337,7 +342,7 @@ class _Run:
                 return False  # it can rest when it is sealed; a later run sees to it
         # Aggregate tells the world; rung before the mark, or a crash in between would keep it silent.
         self.packer.documents_queue.ring_all({"document_id": one} for one in sorted(documents))
-        self.packer.control.mark_held(shard, code)
+        self.packer.control.pending.mark_held(shard, code)
         return True
 
     def _because(self, shard: Shard, code: Code, document_id: str, reason: str, lack: Lack | None) -> str:

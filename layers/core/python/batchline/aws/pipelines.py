@@ -19,7 +19,7 @@ class Pipelines:
 
     def current(self, name: str) -> str | None:
         """Name the version in force. None: the pipeline has not arrived yet."""
-        return self.control.current(name)
+        return self.control.versions.current(name)
 
     def get(self, name: str, version: str) -> Pipeline:
         if (name, version) not in self._read:
@@ -43,4 +43,4 @@ class Pipelines:
     def publish(self, name: str, pipeline: Pipeline, *, sequencer: str, at: str) -> bool:
         """Keep a version and put it in force. False: a later upload is in force already."""
         self.work.put_pipeline(name, pipeline.version, pipeline.dump())
-        return self.control.publish(name, pipeline.version, sequencer=sequencer, at=at)
+        return self.control.versions.publish(name, pipeline.version, sequencer=sequencer, at=at)

@@ -12,7 +12,8 @@ from typing import Final, Self
 from batchline import catalog, ids, ledger, reconcile, settings
 from batchline.aws import clients
 from batchline.aws.bedrock import Bedrock, Listed, Unanswered
-from batchline.aws.control import Control, Lane
+from batchline.aws.control import Control
+from batchline.aws.control.lanes import Lane
 from batchline.aws.costs import Costs
 from batchline.aws.documents import Documents
 from batchline.aws.dynamo import BATCH_READS, Row
@@ -102,15 +103,15 @@ class Reconciler:
     def run(self) -> Reconciled:
         """Look at everything once, as far as one run goes."""
         now = self.clock()
-        if self.control.unfinished_opening(now.timestamp()):
+        if self.control.pack_lease.unfinished(now.timestamp()):
             self.wake_queue.ring({"hop": 0})  # the next packer finishes it first
         stopped, rung, waiting = self._ring_jobs()
         orphans = self._adopt()
-        lanes = self.control.lanes()
+        lanes = self.control.lanes.all()
         freed = self._free_slots(lanes)
         documents = self._ring_documents()
         watched = self.watch.run()
-        self.control.forget_marks(now)
+        self.control.marks.forget_old(now)
         self.costs.roll_up(ledger.last_settled_month(now), timestamp(now))
         return Reconciled(
             jobs=rung,
@@ -144,7 +145,7 @@ class Reconciler:
 
     def _unfinished(self) -> Iterator[Row]:
         """Yield the jobs that are not closed, from the bookmark on and as many as a run may look at."""
-        mark = self.control.bookmark(BOOKMARK)
+        mark = self.control.bookmarks.get(BOOKMARK)
         begin = UNFINISHED.index(mark["status"]) if mark else 0
         left = JOBS_PER_RUN
         for status in UNFINISHED[begin:]:
@@ -154,10 +155,10 @@ class Reconciler:
                 since = batch[-1][0]
                 yield from self.jobs.get_many(job_id for _, job_id in batch)
             if left == 0:
-                self.control.set_bookmark(BOOKMARK, {"status": status, "since": since})
+                self.control.bookmarks.set(BOOKMARK, {"status": status, "since": since})
                 return
         if mark:
-            self.control.set_bookmark(BOOKMARK, {})
+            self.control.bookmarks.set(BOOKMARK, {})
 
     def _adopt(self) -> int:
         """Ring for jobs of ours that Bedrock runs and whose rows know no ARN; stop those nobody wants."""
@@ -186,7 +187,7 @@ class Reconciler:
         """Ring for documents whose pipeline is there by now, and for those whose chunking broke off."""
         begun_before = timestamp(self.clock() - CHUNKING_LIMIT)
         rung = 0
-        for name in self.control.pipelines():
+        for name in self.control.versions.pipelines():
             waiting = list(islice(self.documents.with_problem(name, Code.PIPELINE_UNKNOWN), HELD_PER_RUN))
             chunking = self.documents.with_problem(name, DocumentStatus.CHUNKING)
             waiting += (
@@ -202,10 +203,10 @@ class Reconciler:
         """Free the slots of jobs that are closed, or not Bedrock's any more."""
         freed = 0
         for base in {catalog.base_id(lane.name.partition("#")[0]) for lane in lanes}:
-            holders = self.control.slots(base).holders
+            holders = self.control.slots.get(base).holders
             needed = {row["job_id"] for row in self.jobs.get_many(holders) if _needs_slot(row)}
             for job_id in holders - needed:
-                self.control.free_slot(base, job_id)
+                self.control.slots.free(base, job_id)
                 freed += 1
         return freed
 

@@ -117,7 +117,7 @@ class Retrier:
                 today = timestamp(self.clock())[:10]
                 said = budgets.said(lack, model=model, document_id=document_id, day=today)
                 raise NotRetriable(f"{row['source']['key']} is not asked again. {said}")
-        self.control.forget_cancel(document_id)  # first, or a crash would have them cancelled again
+        self.control.marks.forget_cancel(document_id)  # first, or a crash would have them cancelled again
         again = self.documents.progress.retry(row, len(failed), most)
         try:
             self.shards.register_all(shards, again)

@@ -109,15 +109,15 @@ class Shards:
         Raises dynamo.Cancelled: position 0 is the pending row, then the owners in their order.
         """
         self._know_lane(shard)
-        dynamo.transact(self.control.client, [self.control.pend(shard), *owners])
+        dynamo.transact(self.control.client, [self.control.pending.add(shard), *owners])
 
     def register_all(self, shards: Sequence[Shard], owner: Row) -> None:
         """Register shards with their owner's write in one transaction. Raises dynamo.Cancelled."""
         for one in shards:
             self._know_lane(one)
-        dynamo.transact(self.control.client, [owner, *(self.control.pend(one) for one in shards)])
+        dynamo.transact(self.control.client, [owner, *(self.control.pending.add(one) for one in shards)])
 
     def _know_lane(self, shard: Shard) -> None:
         if (known := (shard.lane, shard.pipeline)) not in self._known_lanes:
-            self.control.know_lane(*known)
+            self.control.lanes.know(*known)
             self._known_lanes.add(known)

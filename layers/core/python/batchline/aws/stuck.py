@@ -54,8 +54,8 @@ class Watch:
 
     def run(self) -> Found:
         """Walk on from where the last run has stopped, and look again at what it had doubts about."""
-        mark = self.control.bookmark(BOOKMARK)
-        pipelines = sorted(self.control.pipelines())
+        mark = self.control.bookmarks.get(BOOKMARK)
+        pipelines = sorted(self.control.versions.pipelines())
         doubtful: dict[str, str] = mark.get("suspects", {})
         flagged = {
             name
@@ -74,7 +74,7 @@ class Watch:
         still = {name for name in missing if doubtful.get(name) == reconcile.fingerprint(missing[name])}
         stuck = sum(self._flag(missing[name]) for name in still - flagged) + len(flagged & set(missing))
         marks = {name: reconcile.fingerprint(row) for name, row in missing.items() if name not in flagged}
-        self.control.set_bookmark(BOOKMARK, position | {"suspects": marks})
+        self.control.bookmarks.set(BOOKMARK, position | {"suspects": marks})
         return Found(rung, stuck)
 
     def _walk(self, pipelines: list[str], mark: Row, suspects: dict[str, Row]) -> tuple[int, Row]:
@@ -118,9 +118,9 @@ class Watch:
 
     def _shards(self, pipelines: set[str]) -> Iterator[Shard]:
         """Yield the shards of pipelines that wait for a job or are in one that is not closed."""
-        for lane in self.control.lanes():
+        for lane in self.control.lanes.all():
             for pipeline in pipelines & lane.pipelines:
-                yield from self.control.pending(lane.name, pipeline)
+                yield from self.control.pending.of(lane.name, pipeline)
         for status in UNFINISHED:
             found = (job_id for _, job_id in self.jobs.created(status, since=" "))
             for row in self.jobs.get_many(found):

@@ -113,7 +113,7 @@ class Submitter:
         if "stop" in row:
             return self._nobody(row, lease.owner, f"stopped: {row['stop']}")
         limits = catalog.limits(row["model"])
-        chosen = submit.select(self.work.get_plan(row["job_id"]), self.control.cancels())
+        chosen = submit.select(self.work.get_plan(row["job_id"]), self.control.marks.cancels())
         if chosen.records >= limits.min_records:
             if row.get("reuse", {}).get("cancelled") != chosen.cancelled:
                 row = self.reuse.choose(row, chosen, lease)
@@ -178,7 +178,7 @@ class Submitter:
             clear=("retry_at", "building"),
             attributes={"engine": Engine.NOBODY, "instead_of": row["engine"], "message": why},
         )
-        freed = self.control.slot_freed(row["base_model"], row["job_id"])
+        freed = self.control.slots.freed(row["base_model"], row["job_id"])
         try:
             dynamo.transact(self.control.client, [moved, freed])
         except dynamo.Cancelled as cancelled:
@@ -238,15 +238,15 @@ class Submitter:
 
     def _running(self, row: Row, owner: str, arn: str) -> Row:
         cap = catalog.limits(row["model"]).slots(self.slot_share)
-        self.control.slots_accepted(row["base_model"], cap=cap)
+        self.control.slots.accepted(row["base_model"], cap=cap)
         return self._move(row, JobStatus.RUNNING, owner, arn=arn)
 
     def _wait(self, row: Row, owner: str, message: str) -> Row:
         """Let the job wait outside of any queue, and learn that the account has fewer slots."""
         base = row["base_model"]
         retry_at = int(self.clock().timestamp()) + random.randint(*RETRY_SECONDS)  # noqa: S311
-        cap = max(1, len(self.control.slots(base).holders) - 1)
-        self.control.slots_refused(base, cap=cap, retry_at=retry_at)
+        cap = max(1, len(self.control.slots.get(base).holders) - 1)
+        self.control.slots.refused(base, cap=cap, retry_at=retry_at)
         return self._move(
             row, JobStatus.WAITING, owner, message, clear=("create_started_at",), retry_at=retry_at
         )

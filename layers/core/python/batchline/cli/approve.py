@@ -48,11 +48,11 @@ def approve(
     if documents:
         _tell(run, approver.approve_documents(_named(stack, documents, days)))
     elif pipeline is not None:
-        if pipeline not in stack.control.pipelines():
+        if pipeline not in stack.control.versions.pipelines():
             raise Problem(f"There is no pipeline {pipeline!r}: `batchline pipelines` lists them.")
         _tell(run, approver.approve_pipeline(pipeline))
     else:
-        waiting = {name: list(approver.held(name)) for name in stack.control.pipelines()}
+        waiting = {name: list(approver.held(name)) for name in stack.control.versions.pipelines()}
         if held:
             _tell(
                 run,

@@ -10,7 +10,7 @@ import typer
 
 from batchline import budgets, clock
 from batchline.aws.approve import amount, is_held
-from batchline.aws.budgets import Booked
+from batchline.aws.control.budgets import Booked
 from batchline.aws.dynamo import Row
 from batchline.aws.stack import Stack
 from batchline.budgets import STACK, Scope
@@ -83,7 +83,7 @@ def listed(context: typer.Context) -> None:
     """
     run = session(context)
     now = clock.now()
-    names = run.stack.control.pipelines()
+    names = run.stack.control.versions.pipelines()
     states = [of_month(run.stack, now), *(of_day(run.stack, one, now) for one in names)]
     if run.as_json:
         run.write_json({"budgets": [one.json() for one in states]})
@@ -146,7 +146,7 @@ def told(stack: Stack, row: Row, now: datetime) -> Iterator[tuple[str, str]]:
         return
     needs = amount(row)
     limit = budgets.per_document(stack.pipelines.in_force(row["pipeline"]))
-    approvals = stack.control.approvals()
+    approvals = stack.control.marks.approvals()
     approved = approvals.covers(row["document_id"], row["pipeline"], row["received_at"])
     day, month = of_day(stack, row["pipeline"], now), of_month(stack, now)
     after = Decimal(row["committed_usd"]) + Decimal(row.get("needs_usd", 0))

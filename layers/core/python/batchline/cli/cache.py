@@ -23,7 +23,7 @@ def command(
     All of its rows are read, and paid.
     """
     run = session(context)
-    known = run.stack.control.pipelines()
+    known = run.stack.control.versions.pipelines()
     if pipeline not in known:
         raise Problem(f"There is no pipeline {pipeline!r}{did_you_mean(pipeline, known)}.")
     cache = Cache(run.stack.control.client, run.stack.control.table)

@@ -63,7 +63,7 @@ def _documents(stack: Stack, names: list[str], days: int) -> tuple[str, dict[str
 
 
 def _pipeline(stack: Stack, name: str) -> tuple[str, dict[str, object]]:
-    if name not in stack.control.pipelines():
+    if name not in stack.control.versions.pipelines():
         raise Problem(f"There is no pipeline {name!r}: `batchline pipelines` lists them.")
     stopped = stack.canceller(clock.now).cancel_pipeline(name)
     said = (

@@ -110,12 +110,12 @@ def _ask(run: Session, documents: int, *, yes: bool) -> None:
 
 def _publish(run: Session, file: Path, *, seconds: float) -> None:
     pipeline = pipelines.read(file, tell=run.note)
-    before = run.stack.control.current(file.stem)
+    before = run.stack.control.versions.current(file.stem)
     problem = pipelines.publish(run, file.stem, file, pipeline, seconds=seconds)
     if problem:
         run.note(problem)
         fail()
-    version = run.stack.control.current(file.stem)
+    version = run.stack.control.versions.current(file.stem)
     replaced = f" in the place of {before}" if before and before != version else ""
     run.note(f"Pipeline {file.stem}: version {version} is in force{replaced}.")
 

@@ -72,7 +72,7 @@ def _pipelines(stack: Stack, since: str) -> list[str]:
     problems is sparse.
     """
     waited_for = {one.partition("#")[0] for one in stack.documents.problems(since)}
-    return sorted({*stack.control.pipelines(), *waited_for, NO_VERSION})
+    return sorted({*stack.control.versions.pipelines(), *waited_for, NO_VERSION})
 
 
 def find(stack: Stack, now: datetime, name: str, *, days: int) -> Document:

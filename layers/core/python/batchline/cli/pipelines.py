@@ -111,7 +111,9 @@ def in_force(stack: Stack) -> list[InForce]:
             pipeline=stack.pipelines.get(name, version),
             refused=_later_refusal(stack, name, published_at),
         )
-        for name, version, published_at in sorted(stack.control.in_force(stack.control.pipelines()))
+        for name, version, published_at in sorted(
+            stack.control.versions.in_force(stack.control.versions.pipelines())
+        )
     ]
 
 
@@ -159,12 +161,12 @@ def put(
             f"{name!r} cannot name a pipeline: up to 64 letters, digits, '-' and '_'. Give one with --name."
         )
     pipeline = read(file, tell=run.note)
-    before = run.stack.control.current(name)
+    before = run.stack.control.versions.current(name)
     refusal = publish(run, name, file, pipeline, seconds=WAIT_SECONDS if wait else 0)
     if refusal:
         run.note(refusal)
         fail()
-    version = (run.stack.control.current(name) if wait else None) or pipeline.version
+    version = (run.stack.control.versions.current(name) if wait else None) or pipeline.version
     if run.as_json:
         run.write_json({"pipeline": name, "version": version, "before": before})
     else:
@@ -208,7 +210,7 @@ def _in_force(stack: Stack, name: str, pipeline: Pipeline) -> bool:
     Names of versions are not compared: the stack's code may be older or newer than ours and name them
     differently.
     """
-    version = stack.control.current(name)
+    version = stack.control.versions.current(name)
     return version is not None and stack.pipelines.get(name, version) == pipeline
 
 

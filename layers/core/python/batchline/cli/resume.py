@@ -6,7 +6,7 @@ import typer
 from rich.text import Text
 
 from batchline import catalog
-from batchline.aws.control import Lane
+from batchline.aws.control.lanes import Lane
 from batchline.cli import tables
 from batchline.cli.session import Problem, session
 from batchline.cli.tables import Column
@@ -27,7 +27,7 @@ def resume(
     a withdrawn permission or a wrong prompt does not burn through everything that waits.
     """
     run = session(context)
-    lanes = run.stack.control.lanes()
+    lanes = run.stack.control.lanes.all()
     if name is None:
         if run.as_json:
             run.write_json({"lanes": [_json(one) for one in lanes]})
@@ -40,7 +40,7 @@ def resume(
         raise Problem(f"No lane is of {name!r}; there are: {known}.")
     paused = [one for one in meant if one.paused]
     for one in paused:
-        run.stack.control.resume_lane(one.name)
+        run.stack.control.lanes.resume(one.name)
     if paused:
         run.stack.queues.wake.ring({"hop": 0})
     if run.as_json:

@@ -80,7 +80,7 @@ def review(
 def _waiting(stack: Stack) -> list[Document]:
     ids = [
         one
-        for name in stack.control.pipelines()
+        for name in stack.control.versions.pipelines()
         for one in stack.documents.with_problem(name, Code.REVIEW_NEEDED)
     ]
     rows = stack.documents.get_many(ids)

@@ -56,7 +56,7 @@ def choose(run: Session, named: str) -> Chosen:
         return Chosen(file.stem, pipelines.read(file, tell=run.note))
     version = run.stack.pipelines.current(named)
     if version is None:
-        names = run.stack.control.pipelines()
+        names = run.stack.control.versions.pipelines()
         hint = did_you_mean(named, names) if names else "; none is in force"
         raise Problem(f"A pipeline file ends in .yaml, and there is no pipeline {named!r}{hint}")
     account.adopt(run.stack.work.bucket)

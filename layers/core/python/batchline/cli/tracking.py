@@ -91,7 +91,7 @@ def send(stack: Stack, files: Iterable[File]) -> list[Sent]:
 def look(stack: Stack, sent: Sequence[Sent]) -> list[Tracked]:
     """Read what has become of uploads, in their order."""
     names = {one.file.pipeline for one in sent}
-    in_force = {name: version for name, version, _ in stack.control.in_force(names)}
+    in_force = {name: version for name, version, _ in stack.control.versions.in_force(names)}
     wanted = {
         name: None
         for one in sent

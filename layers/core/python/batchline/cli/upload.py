@@ -105,8 +105,8 @@ def files(paths: Iterable[Path]) -> Iterator[tuple[Path, str]]:
 
 def _warn(stack: Stack, pipeline: str, *, tell: Callable[[str], None]) -> None:
     """Say beforehand that documents will wait for a pipeline that is not there."""
-    if stack.control.current(pipeline) is None:
-        names = stack.control.pipelines()
+    if stack.control.versions.current(pipeline) is None:
+        names = stack.control.versions.pipelines()
         hint = did_you_mean(pipeline, names) if names else ""
         tell(
             f"There is no pipeline {pipeline!r} yet{hint}. Its documents are HELD until it is there: "

@@ -8,13 +8,10 @@ that is set later counts what came before it.
 
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
 from batchline.aws import dynamo
+from batchline.aws.control.keys import alone
 from batchline.aws.dynamo import Row
-
-if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
 
 NOTHING = Decimal(0)
 
@@ -33,12 +30,8 @@ class Booked:
         return self.committed - self.spent
 
 
-@dataclass(frozen=True, slots=True)
-class Budgets:
+class Budgets(dynamo.Table):
     """Budgets by name (a pipeline's, or budgets.STACK) and period (`2026-11-22`, or `2026-11`)."""
-
-    client: "DynamoDBClient"
-    table: str
 
     def reserve(
         self,
@@ -82,4 +75,4 @@ class Budgets:
 
 
 def _key(name: str, period: str) -> dict[str, str]:
-    return {"pk": f"budget#{name}#{period}", "sk": "-"}
+    return alone(f"budget#{name}#{period}")
