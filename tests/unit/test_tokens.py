@@ -1,5 +1,6 @@
 import json
 import math
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -92,3 +93,44 @@ def test_a_long_run_is_counted_in_parts(sign: str) -> None:
     part = tokenizers.count(sign * tokenizers.MOST_CHARACTERS, "o200k")
     assert 0 < part <= tokenizers.MOST_CHARACTERS * 3
     assert tokenizers.count(sign * tokenizers.MOST_CHARACTERS * 2, "o200k") == 2 * part
+
+
+whole_texts = cache(tokenizers.o200k)
+WORDS = ["the", "The", "it's", "12345", "3.", "(see", "-", "://", "...\n", "\n\n", "\t", " ", "  ", "\u3000"]
+WORDS += [
+    "東京",
+    "です。",
+    "é",
+    "e\u0301",
+    "👩\u200d👩",
+    "\ud800",
+    "/",
+    "\r\n",
+    "\x1c",
+    "\xa0",
+    "A1b",
+    "y" * 50,
+]
+
+
+@given(st.lists(st.sampled_from(WORDS) | st.text(max_size=3), max_size=14), st.sampled_from(["", " "]))
+def test_words_are_counted_as_in_the_whole_text(parts: list[str], joint: str) -> None:
+    text = joint.join(parts)
+    assert tokenizers.count(text, "o200k") == whole_texts()(text)
+
+
+def test_a_word_that_comes_again_is_not_counted_again() -> None:
+    asked: list[str] = []
+
+    def count(text: str) -> int:
+        asked.append(text)
+        return len(text)
+
+    counted = tokenizers.by_words(count)
+    assert counted("to be or not to be") == len("to be or not to be")
+    assert asked == [" be", " or", " not", " to", "to"]
+    asked.clear()
+    # What white space joins is one with the space before it.
+    assert counted("not  be") == len("not  be")
+    assert counted("be \nor") == len("be \nor")
+    assert asked == ["not  be", "be \nor"]
