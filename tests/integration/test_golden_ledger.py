@@ -276,3 +276,61 @@ def test_everything_together_is_what_bedrock_has_charged(booked: World) -> None:
         # 17,107.2 + 228.8 + 7.11 + 895.68 paid; 17,107.2 + 7.11 saved
         assert sum(one["cost_usd"] for one in booked.costs(scope)) == millionths("18238.79")
         assert sum(one["saved_usd"] for one in booked.costs(scope)) == millionths("17114.31")
+
+
+# long prompts: through `us.` Haiku 5.5 costs 0.11 and 0.55 on demand, and 0.55 and 2.75 above 100,000 tokens
+
+HAIKU_5 = "us.anthropic.claude-haiku-5-5"
+BOOKS = {
+    "even": Usage(100_000, 40),
+    "over": Usage(100_001, 40),
+    "cached": Usage(1, 40, cache_read_tokens=100_000),
+}
+# Even: 100,000 * 0.11 + 40 * 0.55. Over: 100,001 * 0.55 + 40 * 2.75. Cached: 0.55 + 100,000 * 0.055 + 110.
+EACH = {
+    name: millionths(usd) for name, usd in (("even", "11022"), ("over", "55110.55"), ("cached", "5610.55"))
+}
+LONG_ONES = {
+    "long_input_tokens": 100_002,
+    "long_output_tokens": 80,
+    "long_cache_read_tokens": 100_000,
+}
+
+
+@pytest.fixture
+def books() -> Iterator[World]:
+    with pytest.MonkeyPatch.context() as patch, open_world(patch) as begin:
+        world = begin()
+        world.fatal = True
+        keys: Row = {"chunk": {"by": "row"}, "prompt": "{{ row.a }}", "inference": {"max_tokens": 100}}
+        world.pipeline("books", model=HAIKU_5, **keys)
+        world.deliver_all()
+        world.bedrock.answer = lambda _, body: Say("yes", usage=BOOKS[prompt_of(body)])
+        world.upload("inbox/books/all.csv", "a\n" + "\n".join(BOOKS) + "\n")
+        world.run()
+        audit.check_end(world)
+        yield world
+
+
+def test_long_prompts_are_booked_at_their_own_price(books: World) -> None:
+    (document,) = books.documents()
+    (entry,) = books.costs(f"document#{document['document_id']}")
+    usage = Usage(200_002, 120, cache_read_tokens=100_000) + Usage(**LONG_ONES)
+    for row in (document, entry, *books.costs("day#"), *books.costs("job#")):
+        assert Usage.of(row) == usage
+        assert row["cost_usd"] == sum(EACH.values()) == millionths("71743.1")
+        assert row["saved_usd"] == 0
+    long = {"input": Decimal("0.55"), "output": Decimal("2.75"), "cache_read": Decimal("0.055")}
+    assert (
+        entry["price"]
+        == entry["list_price"]
+        == {
+            "input": Decimal("0.11"),
+            "output": Decimal("0.55"),
+            "cache_read": Decimal("0.011"),
+            "basis": "list",
+            "long": long | {"basis": "list", "above": 100_000},
+        }
+    )
+    found = books.results(document["document_id"])
+    assert [one["cost_usd"] for one in found] == list(EACH.values())

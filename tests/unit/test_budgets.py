@@ -4,17 +4,20 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from batchline import budgets, pack
+from batchline import budgets, pack, prices
 from batchline.approvals import Approvals
 from batchline.budgets import BEYOND, STACK, Lack, Scope
 from batchline.cancel import Cancels
 from batchline.errors import Code
-from batchline.models import Engine, Range, Usage
+from batchline.models import Engine, Range, Tier, Usage
 from batchline.pipelines import Pipeline
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.unit.test_pack import lane, one_usd, plan_lanes, rests, shard
 
 NOVA = "us.amazon.nova-lite-v1:0"
+HAIKU_5 = "global.anthropic.claude-haiku-5-5"  # prompts above 100,000 tokens cost five times as much
 ASKED = Usage(100, 1_000)
 
 
@@ -28,6 +31,38 @@ def test_a_bound_adds_what_the_estimate_may_be_low_by() -> None:
     # Claude Haiku 4.5: 150 in at 0.55 and 1,000 out at 2.75 through a geography's profile.
     haiku = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
     assert budgets.bound(ASKED, haiku, Engine.BATCH) == Decimal("0.0028325")
+
+
+def test_a_bound_counts_the_price_of_long_prompts_when_one_may_be_long() -> None:
+    usage = Usage(2_000_000, 1_000)
+
+    def most(longest: int | None) -> Decimal:
+        return budgets.bound(usage, HAIKU_5, Engine.ON_DEMAND, longest=longest)
+
+    # The weights may be low by 20 %, so 83,334 may be 100,001. 2,400,000 in and 1,000 out, at 0.1 and 0.5
+    # USD a million: 0.24 + 0.0005; at 0.5 and 2.5: 1.2 + 0.0025.
+    assert [most(longest) for longest in (0, 83_333)] == [Decimal("0.2405")] * 2
+    assert [most(longest) for longest in (83_334, None)] == [Decimal("1.2025")] * 2
+    # One record, which is its own longest: 120 in, 1,000 out.
+    assert budgets.bound(ASKED, HAIKU_5, Engine.ON_DEMAND) == Decimal("0.000512")
+    said = pipeline(model=HAIKU_5)
+    assert budgets.dearest(usage, said, HAIKU_5, longest=83_334) == Decimal("1.2025")
+
+
+@given(st.lists(st.tuples(st.integers(1, 200_000), st.integers(0, 50)), min_size=1, max_size=9))
+def test_no_records_cost_more_than_their_bound(answered: list[tuple[int, int]]) -> None:
+    # The weights were as low as they may be: told * 1.2 tokens were read.
+    told = [-(-read * 5 // 6) for read, _ in answered]
+    above = prices.long_above(HAIKU_5)
+    charged = sum((Usage(*one).parted(above) for one in answered), Usage())
+    usage, longest = Usage(sum(told), 50 * len(answered)), max(told)
+    for waiting in (
+        shard(1, len(answered), model=HAIKU_5, input_tokens=usage.input_tokens, longest=longest),
+        shard(1, len(answered), model=HAIKU_5, input_tokens=usage.input_tokens),
+    ):
+        one = waiting.model_copy(update={"output_tokens": usage.output_tokens})
+        cost = prices.charge(charged, HAIKU_5, Engine.ON_DEMAND).cost_usd
+        assert cost <= pack.most(one, Engine.ON_DEMAND, Tier.DEFAULT)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import json
 from decimal import Decimal
 from pathlib import Path
 
+import orjson
 import pytest
 from batchline import chunk, estimate, expected, pipelines, prices, tokens
 from batchline.chunk import Upload
@@ -55,6 +56,24 @@ def test_a_batch_costs_half() -> None:
         "flex": Decimal("0.0001764"),
         "on demand": Decimal("0.0003528"),
     }
+
+
+def test_a_long_prompt_costs_what_long_ones_cost() -> None:
+    def length(one: Record) -> int:
+        text: str = orjson.loads(one.model_input)["messages"][0]["content"][0]["text"]
+        return len(text)
+
+    said = pipeline(model="global.anthropic.claude-haiku-5-5")
+    # A token is a character here, so that the prompts have 7, 100,000 and 100,003 of them.
+    survey = Survey("p", said, Meter(length, every=True))
+    survey.add(file("a\nxxxx\n" + "x" * 99_997 + "\n" + "x" * 100_000 + "\n"))
+    found = survey.estimate(expected.answers(said))
+    assert found.expected == Usage(200_010, 30, long_input_tokens=100_003, long_output_tokens=10)
+    # 100,007 * 0.1 + 20 * 0.5 + 100,003 * 0.5 + 10 * 2.5 millionths
+    assert found.planned.expected == Decimal("0.0600372")
+    # 40 tokens to each answer: 10,000.7 + 80 * 0.5 + 50,001.5 + 40 * 2.5
+    assert found.planned.most == Decimal("0.0601422")
+    assert [(one.way, one.expected) for one in found.ways] == [("on demand", Decimal("0.0600372"))]
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,18 @@ def test_a_row_names_the_tokens_that_there_are() -> None:
     assert some.counted == Usage(10, 2)
 
 
+def test_a_prompt_is_long_by_all_its_tokens_and_all_of_them_count() -> None:
+    short, long = Usage(60, 5, 30, 10, 2), Usage(60, 5, 30, 11, 2)
+    assert (short.parted(100), long.parted(None)) == (short, long)
+    told = long.parted(100)
+    assert told == Usage(60, 5, 30, 11, 2, 60, 5, 30, 11)
+    assert (told.long, told.parted(100), short.long) == (Usage(60, 5, 30, 11), told, Usage())
+    assert (short + told).long == told.long
+    assert Usage.of(told.told()) == told
+    assert short.told().keys() & told.told().keys() == short.told().keys()
+    assert not [name for name in short.told() if name.startswith("long_")]
+
+
 @given(st.integers(0, 9_999_999), st.integers(1, 2_000), st.integers(1, 9))
 def test_ranges_are_read_back(first: int, count: int, attempt: int) -> None:
     whole = Range("mfzwizltmfzwizlt", "m", first, count, attempt)

@@ -186,6 +186,23 @@ def test_a_tally_says_what_was_spent_without_settling_a_record() -> None:
     assert first == Tally(1, 0, 2, Usage(30, 3), unsettled=Usage(20, 2), further=1)
 
 
+def test_each_record_has_a_short_prompt_or_a_long_one() -> None:
+    found = Outcomes(Expected([shard(Range(A, "m", 0, 4, 1))]), long_above=100)
+    lines = [
+        Summary(0, S, "", Usage(100, 1)),
+        Summary(1, R, "ANSWER_EMPTY", Usage(40, 2, cache_read_tokens=61)),
+        Summary(2, S, "", Usage(300, 3), reused=True),
+        Summary(0, N, "", Usage(101, 4)),
+        Summary(FOREIGN, N, "", Usage(100, 5)),
+    ]
+    found.merge(0, lines)
+    tally = found.tally(0, 4)
+    assert tally.usage == Usage(140, 3, 61, 0, 0, 40, 2, 61, 0)
+    assert tally.unsettled == found.usage(1) == Usage(40, 2, 61, 0, 0, 40, 2, 61, 0)
+    assert (tally.cached, tally.spared) == (1, Usage(300, 3, long_input_tokens=300, long_output_tokens=3))
+    assert found.unowned == Usage(201, 9, long_input_tokens=101, long_output_tokens=4)
+
+
 def test_what_was_reused_is_charged_to_nobody() -> None:
     found = outcomes(5)
     lines = [

@@ -16,7 +16,7 @@ NOVA = "amazon.nova-micro-v1:0"
 
 
 def shown(entries: list[Entry]) -> list[tuple[str, ...]]:
-    return [(one.model, one.group, one.kind.value, *map(str, one.pair)) for one in entries]
+    return [(one.model, one.group, one.kind.value, *map(str, one.amounts[:2])) for one in entries]
 
 
 # litellm
@@ -40,7 +40,7 @@ def test_a_model_of_litellm_has_a_price_of_each_kind() -> None:
                 "input_cost_per_token_priority": 6.125e-08,
                 "output_cost_per_token_priority": 2.45e-07,
                 "cache_read_input_token_cost": 8.75e-09,
-                "input_cost_per_token_above_200k_tokens": 9e-08,
+                "input_cost_per_token_above_1k_tokens_of_audio": 9e-08,
             }
         }
     )
@@ -52,6 +52,32 @@ def test_a_model_of_litellm_has_a_price_of_each_kind() -> None:
         (NOVA, "base", "cache_read", "0.00875", "0"),
     ]
     assert {(one.source, one.since, one.read) for one in found} == {("litellm 1.2.3", TODAY, TODAY)}
+
+
+def test_long_prompts_have_prices_of_their_own() -> None:
+    found = litellm(
+        **{
+            SONNET: {
+                "input_cost_per_token": 3e-06,
+                "output_cost_per_token": 1.5e-05,
+                "input_cost_per_token_batches": 1.5e-06,
+                "output_cost_per_token_batches": 7.5e-06,
+                "cache_creation_input_token_cost_above_1hr": 6e-06,
+                "input_cost_per_token_above_200k_tokens": 6e-06,
+                "output_cost_per_token_above_200k_tokens": 2.25e-05,
+                "input_cost_per_token_above_200k_tokens_batches": 3e-06,
+                "cache_creation_input_token_cost_above_1hr_above_200k_tokens": 1.2e-05,
+            }
+        }
+    )
+    assert [(one.kind.value, *map(str, one.amounts)) for one in found] == [
+        ("on_demand", "3", "15", "0"),
+        ("batch", "1.5", "7.5", "0"),
+        ("cache_write_1h", "6", "0", "0"),
+        ("on_demand", "6", "22.5", "200000"),
+        ("batch", "3", "7.5", "200000"),  # nobody says what an answer costs, so as much as to short ones
+        ("cache_write_1h", "12", "0", "200000"),
+    ]
 
 
 def priced(read: float, written: float, **more: float) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from batchline.prices import Entry, Finding, Kind, PriceList, PricesError, charg
 NOVA = "amazon.nova-lite-v1:0"
 PRO = "amazon.nova-pro-v1:0"
 HAIKU = "anthropic.claude-haiku-4-5-20251001-v1:0"
+HAIKU_5 = "anthropic.claude-haiku-5-5"  # prompts above 100,000 tokens cost five times as much
 LARGE = "mistral.mistral-large-2407-v1:0"  # no batch price is published
 
 # 1,234,567 tokens read and 89,012 written.
@@ -29,11 +30,17 @@ def nothing_adopted() -> Iterator[None]:
 
 
 def entry(
-    read: str = "1", written: str = "5", *, since: str = "2026-11-22", at: str = "", **more: str
+    read: str = "1",
+    written: str = "5",
+    *,
+    since: str = "2026-11-22",
+    at: str = "",
+    above: int = 0,
+    **more: str,
 ) -> Entry:
     fields = {"model": HAIKU, "group": "base", "kind": "on_demand", "source": "a test"} | more
     return Entry.model_validate(
-        {**fields, "from": since, "read": at or since, "input": read, "output": written}
+        {**fields, "from": since, "read": at or since, "above": above, "input": read, "output": written}
     )
 
 
@@ -160,7 +167,7 @@ def test_every_entry_of_the_data_file_says_who_says_so_and_fits_its_model() -> N
     assert {one.kind for one in known.entries} == set(Kind)
     assert PriceList.load(known.dump(), "it") == known.with_(())
     for one in known.entries:
-        assert any(one.pair)
+        assert any(one.amounts)
         assert one.since <= one.read
         assert one.model == catalog.base_id(one.model)
         assert {one.group} <= {"base", "regional"} | {name.rstrip(".") for name in catalog.GEOGRAPHIES}
@@ -169,6 +176,67 @@ def test_every_entry_of_the_data_file_says_who_says_so_and_fits_its_model() -> N
             listed = known.find(one.model, one.group, Kind.ON_DEMAND)
             assert listed
             assert one.input < listed.input
+
+
+# long prompts
+
+
+@pytest.mark.parametrize(
+    ("model", "usage", "cost"),
+    [
+        # 0.1 and 0.5 a million up to 100,000 tokens: 10,000 + 500 millionths
+        (HAIKU_5, Usage(100_000, 1_000), "0.0105"),
+        # 0.5 and 2.5 above: 50,000.5 + 2,500
+        (HAIKU_5, Usage(100_001, 1_000), "0.0525005"),
+        # What a cache holds is of the prompt: 50 * 0.5 + 90,000 * 0.05 + 10,000 * 0.625 + 2.5
+        (HAIKU_5, Usage(50, 1, 90_000, 10_000), "0.0107775"),
+        # through a geography's profile a tenth more: 200,000 * 0.55 + 1,000 * 2.75
+        (f"us.{HAIKU_5}", Usage(200_000, 1_000), "0.11275"),
+        (HAIKU, Usage(200_000, 1_000), "0.205"),  # one price for all prompts: 200,000 * 1 + 1,000 * 5
+    ],
+)
+def test_a_long_prompt_costs_the_price_of_long_ones(model: str, usage: Usage, cost: str) -> None:
+    told = usage.parted(prices.long_above(model))
+    assert charge(told, model, Engine.ON_DEMAND) == Charge(Decimal(cost), Decimal(0))
+
+
+def test_short_and_long_prompts_add_up() -> None:
+    above = prices.long_above(HAIKU_5)
+    assert above == 100_000
+    both = Usage(100_000, 1_000).parted(above) + Usage(100_001, 1_000).parted(above)
+    # 0.0105 + 0.0525005, not what 200,001 tokens of one prompt cost
+    assert charge(both, HAIKU_5, Engine.ON_DEMAND).cost_usd == Decimal("0.0630005")
+
+
+def test_half_of_a_long_prompts_price_is_its_batch_price_where_no_other_is_known() -> None:
+    long = entry("7", "9", above=100_000)
+    prices.adopt(PriceList(entries=(long,)))
+    # Batches of short prompts have a price, 0.5 and 2.5; 1,000,000 * 3.5, and as much is saved.
+    usage = Usage(1_000_000, 0).parted(prices.long_above(HAIKU))
+    assert charge(usage, HAIKU, Engine.BATCH) == Charge(Decimal("3.5"), Decimal("3.5"))
+    prices.adopt(PriceList(entries=(long, entry("4", "5", kind="batch", above=100_000))))
+    assert charge(usage, HAIKU, Engine.BATCH) == Charge(Decimal(4), Decimal(3))
+
+
+def test_a_price_of_long_prompts_changes_by_itself() -> None:
+    short, long = entry("1", "5", since="2026-01-01"), entry("2", "6", since="2026-01-01", above=200_000)
+    known = PriceList(entries=(short, long))
+    assert PriceList.load(known.dump(), "it") == known
+    # A source that knows no long prompts leaves what another has said of them.
+    renewed = known.with_(prices.renewed(known, [entry("3", "5")]))
+    assert [renewed.at(one.key) for one in (short, long)] == [entry("3", "5"), long]
+    # Where they begin is part of the price.
+    nearer = entry("2", "6", above=100_000)
+    assert known.with_(prices.renewed(known, [nearer])).at(long.key) == nearer
+    assert prices.differing(known, [short, nearer], TODAY) == [Finding("differs", long, nearer)]
+    (missing,) = prices.differing(PriceList(entries=(short,)), [short, nearer], TODAY)
+    assert missing == Finding("missing", nearer)
+    assert missing.told()["theirs"]["above"] == 100_000
+
+
+def test_no_price_of_long_prompts_is_for_those_that_nobody_counts() -> None:
+    with pytest.raises(PricesError, match=r"entries\.0\.above: .*64,000 tokens or more"):
+        PriceList.load(PriceList(entries=(entry(above=64_000),)).dump().replace("64000", "63999"), "it")
 
 
 # dated prices
@@ -214,10 +282,10 @@ def test_a_price_read_again_is_the_same_entry_and_another_one_leaves_the_older()
     (again,) = prices.renewed(known, [same])
     assert (again.since, again.read, again.source) == (date(2026, 1, 1), TODAY, "another source")
     changed = known.with_(prices.renewed(known, [entry("2", "6")]))
-    assert [str(one.input) for one in changed.by_key[HAIKU, "base", Kind.ON_DEMAND]] == ["1", "2"]
+    assert [str(one.input) for one in changed.by_key[entry().key]] == ["1", "2"]
     # Read twice on one day, the second reading counts; what a source does not name stays.
     corrected = changed.with_(prices.renewed(changed, [entry("3", "6")]))
-    assert [str(one.input) for one in corrected.by_key[HAIKU, "base", Kind.ON_DEMAND]] == ["1", "3"]
+    assert [str(one.input) for one in corrected.by_key[entry().key]] == ["1", "3"]
     assert corrected.find(HAIKU, "regional", Kind.ON_DEMAND) == known.entries[1]
 
 

@@ -1,7 +1,7 @@
 """Budgets: the most that records may cost, which budget does not cover them, and how that is said."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from enum import StrEnum
@@ -36,14 +36,24 @@ class Lack:
     limit: Decimal | None = None
 
 
-def bound(usage: Usage, model: str, engine: Engine, tier: Tier = Tier.DEFAULT) -> Decimal:
+def bound(
+    usage: Usage, model: str, engine: Engine, tier: Tier = Tier.DEFAULT, *, longest: int | None = None
+) -> Decimal:
     """Say the most that records may cost on an engine, in USD; 0 where no price is known.
 
     `usage` is what the weights have told of their input, and what they may answer at most: `max_tokens`,
-    of which a model's reasoning is part.
+    of which a model's reasoning is part. When the `longest` prompt may be one that costs more, all are
+    taken to be. Unless it is named it is taken to be the whole input.
     """
+    price = prices.price(model, engine, tier)
     whole = Usage(tokens.at_most(usage.input_tokens, model), usage.output_tokens)
-    return prices.price(model, engine, tier).cost(whole)
+    if price.long:
+        length = usage.input_tokens if longest is None else longest
+        if tokens.at_most(length, model) > price.long.above:
+            whole = replace(
+                whole, long_input_tokens=whole.input_tokens, long_output_tokens=whole.output_tokens
+            )
+    return price.cost(whole)
 
 
 def is_priced(model: str, engine: Engine = Engine.ON_DEMAND, tier: Tier = Tier.DEFAULT) -> bool:
@@ -51,12 +61,13 @@ def is_priced(model: str, engine: Engine = Engine.ON_DEMAND, tier: Tier = Tier.D
     return prices.price(model, engine, tier).basis != prices.UNKNOWN.basis
 
 
-def dearest(usage: Usage, pipeline: Pipeline, model: str) -> Decimal:
+def dearest(usage: Usage, pipeline: Pipeline, model: str, *, longest: int | None = None) -> Decimal:
     """Say the most that records may cost by the dearest way in which they may be asked, in USD.
 
     Only a pipeline that neither has a deadline nor lets few records go on demand is sure of a batch.
+    `longest` is as of a bound.
     """
-    return max(bound(usage, model, engine, tier) for engine, tier in _ways(pipeline, model))
+    return max(bound(usage, model, engine, tier, longest=longest) for engine, tier in _ways(pipeline, model))
 
 
 def per_document(pipeline: Pipeline | None) -> Decimal | None:

@@ -14,7 +14,7 @@ from batchline.errors import Code, Refused
 from batchline.ids import MAP, MAX_RECORDS, RecordId, document_id
 from batchline.models import Range
 from batchline.pipelines import NAME, Pipeline
-from batchline.records import Form, Record, input_tokens
+from batchline.records import Form, Record, input_tokens, lengths
 from batchline.units import Unit
 
 INBOX: Final = "inbox/"
@@ -187,6 +187,11 @@ class Part:
     @property
     def input_tokens(self) -> int:
         return input_tokens(self.records)
+
+    @property
+    def lengths(self) -> list[int]:
+        """The tokens of each request whose prompt may be a long one."""
+        return lengths(self.records)
 
     def lines(self) -> bytes:
         """Write the records as lines of a batch job's input."""

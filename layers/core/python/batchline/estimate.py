@@ -5,7 +5,7 @@ long the answers will be: their length is taken from earlier documents of the pi
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
@@ -19,7 +19,7 @@ from batchline.errors import Refused
 from batchline.expected import Answers, answers
 from batchline.ids import REDUCE, RecordId
 from batchline.intake import Document, File
-from batchline.models import Engine, Shard, Tier, Usage
+from batchline.models import SHORT_PROMPT, Engine, Shard, Tier, Usage
 from batchline.overhead import Work
 from batchline.pack import Plan, Planned
 from batchline.pipelines import Pipeline
@@ -73,14 +73,18 @@ class Meter:
         """Make the meter that counts all records, offline."""
         return cls(lambda one: counted(one, model), every=True)
 
-    def add(self, one: Record) -> None:
+    def add(self, one: Record) -> int | None:
+        """Take a record; return its tokens if it was counted."""
+        read = None
         if self._seen >= self._next:
             weight = 1 if self.every else 1 + self._seen // COUNTED
-            self._true += weight * self.count(one)
+            read = self.count(one)
+            self._true += weight * read
             self._estimated += weight * one.input_tokens
             self._next = self._seen + weight
             self.counted += 1
         self._seen += 1
+        return read
 
     def correct(self, estimated: int) -> int:
         """Turn a sum of records' estimates into tokens."""
@@ -98,10 +102,12 @@ class Survey:
     too_dear: int = 0
     refused: list[Refusal] = field(default_factory=list)
     _shards: list[Shard] = field(default_factory=list)
+    _lengths: dict[str, list[int]] = field(default_factory=dict)
     _sizes: Counter[int] = field(default_factory=Counter)
     _records: int = 0
     _bytes: int = 0
     _tokens: int = 0
+    _long: list[int] = field(default_factory=list)
 
     def add(self, file: File) -> None:
         """Read a file as the chunk function would."""
@@ -119,7 +125,8 @@ class Survey:
                 self._take(part)
                 records += len(part.records)
                 usage = Usage(part.input_tokens, len(part.records) * self.pipeline.answer_tokens)
-                most += budgets.dearest(usage, self.pipeline, self.pipeline.model)
+                longest = max(part.lengths, default=0)
+                most += budgets.dearest(usage, self.pipeline, self.pipeline.model, longest=longest)
         except Refused as refusal:
             self.refused.append(Refusal(document.name, refusal.code, refusal.message, records))
         if records:
@@ -135,16 +142,26 @@ class Survey:
         self._bytes += size
         self._tokens += part.input_tokens
         for one in part.records:
-            self.meter.add(one)
+            read = self.meter.add(one)
+            if len(one.model_input) > SHORT_PROMPT:
+                self._long.append(self.meter.correct(one.input_tokens) if read is None else read)
 
     def _close(self) -> None:
         """End a shard; documents share them as they do when many are uploaded at once."""
-        number, pipeline = len(self._shards), self.pipeline
         if self._records:
-            self._shards.append(
-                _shard(self.name, number, pipeline, pipeline.model, self._records, self._bytes, self._tokens)
+            made = _shard(
+                self.name,
+                len(self._shards),
+                self.pipeline,
+                records=self._records,
+                size=self._bytes,
+                input_tokens=self._tokens,
+                longest=max(self._long, default=0),
             )
+            self._shards.append(made)
+            self._lengths[made.shard_id] = self._long
         self._records = self._bytes = self._tokens = 0
+        self._long = []
 
     def estimate(self, length: Answers) -> "Estimate":
         """Plan and price what was read; `length` is that of the answers to its records."""
@@ -153,7 +170,7 @@ class Survey:
             one.model_copy(update={"input_tokens": self.meter.correct(one.input_tokens)})
             for one in self._shards
         )
-        stages = [Stage.of("records", self.pipeline.model, shards, length)]
+        stages = [Stage.of("records", self.pipeline.model, shards, length, self._lengths)]
         if reducing := self.pipeline.reducing:
             stages.append(_combining(self.name, reducing, self._sizes, length))
         return Estimate(
@@ -182,16 +199,27 @@ class Quote:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Records that wait for a job together, and the jobs that they become when nothing else is there."""
+    """Records that wait for a job together, and the jobs that they become when nothing else is there.
+
+    `lengths` are the tokens of the prompts that may be long ones, by shard.
+    """
 
     name: str
     model: str
     shards: tuple[Shard, ...]
     answers: Answers
     plan: Plan
+    lengths: Mapping[str, Sequence[int]]
 
     @classmethod
-    def of(cls, name: str, model: str, shards: tuple[Shard, ...], length: Answers) -> "Stage":
+    def of(
+        cls,
+        name: str,
+        model: str,
+        shards: tuple[Shard, ...],
+        length: Answers,
+        lengths: Mapping[str, Sequence[int]],
+    ) -> "Stage":
         limits, batch = catalog.limits(model), catalog.model(model).batch
         planned = pack.plan(
             [pack.Lane(chunk.lane(model), shards, limits, batch)],
@@ -202,7 +230,7 @@ class Stage:
             cost=pack.most,
             cancels=Cancels(),
         )
-        return cls(name, model, shards, length, planned)
+        return cls(name, model, shards, length, planned, lengths)
 
     @property
     def records(self) -> int:
@@ -210,21 +238,29 @@ class Stage:
 
     @property
     def expected(self) -> Usage:
-        return self.answers.usage(self.records, sum(one.input_tokens for one in self.shards))
+        return self._usage(self.shards, self.answers)
 
     @property
     def most(self) -> Usage:
-        return Usage(self.expected.input_tokens, self.records * self.answers.most)
+        return self._usage(self.shards, self.answers.longest)
+
+    def _usage(self, shards: Sequence[Shard], answers: Answers) -> Usage:
+        """Say what records take when they are answered so."""
+        return answers.usage(
+            sum(one.records for one in shards),
+            sum(one.input_tokens for one in shards),
+            [length for one in shards for length in self.lengths[one.shard_id]],
+            above=prices.long_above(self.model),
+        )
 
     def cost(self, engine: Engine, tier: Tier, usage: Usage) -> Decimal:
         return prices.price(self.model, engine, tier).cost(usage)
 
     def quote(self, job: Planned) -> "Quote":
         """Price a job of this stage."""
-        read = sum(one.input_tokens for one in job.shards)
-        usage = self.answers.usage(job.records, read)
+        usage = self._usage(job.shards, self.answers)
         expected = self.cost(job.engine, job.tier, usage)
-        most = self.cost(job.engine, job.tier, Usage(read, job.records * self.answers.most))
+        most = self.cost(job.engine, job.tier, self._usage(job.shards, self.answers.longest))
         saved = self.cost(Engine.ON_DEMAND, Tier.DEFAULT, usage) - expected
         basis = prices.price(self.model, job.engine, job.tier).basis
         return Quote(job.engine, expected, most, saved, basis)
@@ -343,12 +379,23 @@ def _combining(name: str, reducing: Pipeline, sizes: Counter[int], length: Answe
         made, input_tokens = _stages(records, room, empty.input_tokens, length.expected, written.expected)
         requests += made * documents
         read += input_tokens * documents
-    shards = []
+    shards, lengths = [], {}
     for number, start in enumerate(range(0, requests, chunk.SHARD_RECORDS)):
         count = min(chunk.SHARD_RECORDS, requests - start)
         share = read * (start + count) // requests - read * start // requests
-        shards.append(_shard(name, number, reducing, reducing.model, count, share * TOKEN_BYTES, share))
-    return Stage.of("combine", reducing.model, tuple(shards), written)
+        each = -(-share // count)
+        combining = _shard(
+            name,
+            number,
+            reducing,
+            records=count,
+            size=share * TOKEN_BYTES,
+            input_tokens=share,
+            longest=each,
+        )
+        shards.append(combining)
+        lengths[combining.shard_id] = [each] * count if each > SHORT_PROMPT else []
+    return Stage.of("combine", reducing.model, tuple(shards), written, lengths)
 
 
 def _stages(left: int, room: int, empty: int, first: Decimal, further: Decimal) -> tuple[int, int]:
@@ -367,20 +414,28 @@ def _stages(left: int, room: int, empty: int, first: Decimal, further: Decimal) 
 
 
 def _shard(
-    name: str, number: int, pipeline: Pipeline, model: str, records: int, size: int, input_tokens: int
+    name: str,
+    number: int,
+    pipeline: Pipeline,
+    *,
+    records: int,
+    size: int,
+    input_tokens: int,
+    longest: int,
 ) -> Shard:
     return Shard(
         shard_id=f"{number:08d}",
-        lane=chunk.lane(model),
+        lane=chunk.lane(pipeline.model),
         key="",
         pipeline=name,
         version=pipeline.version,
-        model=model,
+        model=pipeline.model,
         too_few=pipeline.too_few,
         records=records,
         bytes=size,
         input_tokens=input_tokens,
         output_tokens=records * pipeline.answer_tokens,
+        longest=longest,
         created_at=NOW,
         first_at=NOW,
         urgent_at=NOW,

@@ -4,7 +4,8 @@ Nobody knows an answer's length before it is there. It is taken from what earlie
 were answered; where there are none, from `max_tokens`.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final
 
@@ -33,8 +34,25 @@ class Answers:
     most: int
     basis: str
 
-    def usage(self, records: int, input_tokens: int) -> Usage:
-        return Usage(input_tokens, round(records * self.expected))
+    @property
+    def longest(self) -> "Answers":
+        """Take all answers to be as long as they may be."""
+        return replace(self, expected=Decimal(self.most))
+
+    def usage(
+        self, records: int, input_tokens: int, lengths: Iterable[int] = (), *, above: int | None = None
+    ) -> Usage:
+        """Say what records will take; a prompt of more tokens than `above` is a long one.
+
+        `lengths` are the tokens of those prompts that may be long.
+        """
+        long = [one for one in lengths if above is not None and one > above]
+        return Usage(
+            input_tokens,
+            round(records * self.expected),
+            long_input_tokens=sum(long),
+            long_output_tokens=round(len(long) * self.expected),
+        )
 
 
 def answers(pipeline: Pipeline, earlier: Earlier | None = None) -> Answers:

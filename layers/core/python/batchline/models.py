@@ -1,7 +1,7 @@
 """What every part of Batchline shares: the base of its models and the smallest common values."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -98,6 +98,9 @@ class Usage:
     `input_tokens` are those at the price of input. What was read from a prompt cache or written to one is
     not among them but stands beside them, as Converse counts; `reasoning_tokens` are among `output_tokens`.
     https://docs.aws.amazon.com/bedrock/latest/userguide/prompt-caching.html
+
+    Some models cost more for long prompts (`parted`): the `long_` ones are those of such requests, a part of
+    the tokens of the same name.
     """
 
     input_tokens: int = 0
@@ -105,6 +108,10 @@ class Usage:
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
     reasoning_tokens: int = 0
+    long_input_tokens: int = 0
+    long_output_tokens: int = 0
+    long_cache_read_tokens: int = 0
+    long_cache_write_tokens: int = 0
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> Self:
@@ -124,6 +131,18 @@ class Usage:
         """Leave what a manifest counts: tokens in and out."""
         return Usage(self.input_tokens, self.output_tokens)
 
+    def parted(self, above: int | None) -> "Usage":
+        """Tell of one request whether its prompt, cached tokens too, is long: above so many tokens."""
+        prompt = self.input_tokens + self.cache_read_tokens + self.cache_write_tokens
+        if above is None or prompt <= above:
+            return self
+        return replace(self, **{f"{LONG}{name}": getattr(self, name) for name in PRICED_TOKENS})
+
+    @property
+    def long(self) -> "Usage":
+        """Leave what requests with long prompts took."""
+        return Usage(*(getattr(self, f"{LONG}{name}") for name in PRICED_TOKENS))
+
     def __iter__(self) -> Iterator[int]:
         """Yield the numbers in the order of their names."""
         yield self.input_tokens
@@ -131,6 +150,10 @@ class Usage:
         yield self.cache_read_tokens
         yield self.cache_write_tokens
         yield self.reasoning_tokens
+        yield self.long_input_tokens
+        yield self.long_output_tokens
+        yield self.long_cache_read_tokens
+        yield self.long_cache_write_tokens
 
     def __add__(self, other: "Usage") -> "Usage":
         return Usage(*map(add, self, other))
@@ -139,9 +162,16 @@ class Usage:
         return Usage(*map(sub, self, other))
 
 
-# The names of tokens in rows, in the order of a Usage; those that Bedrock's manifests count as well.
+# The names of tokens in rows, in the order of a Usage; those that Bedrock's manifests count as well, those
+# that have a price, and those that an answer tells.
 TOKENS: Final = tuple(one.name for one in fields(Usage))
 COUNTED_TOKENS: Final = TOKENS[:2]
+PRICED_TOKENS: Final = TOKENS[:4]
+TOLD_TOKENS: Final = TOKENS[:5]
+LONG: Final = "long_"
+# No price of long prompts begins below so many tokens. No token is shorter than a byte, so a request of so
+# few bytes has a short prompt, and nobody needs to count it.
+SHORT_PROMPT: Final = 64_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,9 +228,10 @@ class Shard(Frozen):
     """A JSONL object of records that waits to be packed.
 
     `pipeline` and `version` hold for all its records. `input_tokens` is counted, `output_tokens` is
-    the most that the records may answer. `first_at` is when the first attempt of its oldest record was
-    registered; from `urgent_at` on its records wait no longer for company, and from `deadline_at` on
-    not for a batch either. `timeout_hours` is how long Bedrock may take for a batch with them, and
+    the most that the records may answer. `longest` are the tokens of the longest prompt, 0 where all are
+    shorter than SHORT_PROMPT; None: nobody has looked. `first_at` is when the first attempt of its oldest
+    record was registered; from `urgent_at` on its records wait no longer for company, and from `deadline_at`
+    on not for a batch either. `timeout_hours` is how long Bedrock may take for a batch with them, and
     `failures` how many jobs with them have failed as a whole. It is not packed before `not_before`. Where
     its pipeline has a cache, `cache` says for how many seconds an answer is used again, and `distinct` how
     many requests will be sent, if that is known to be fewer than there are records.
@@ -222,6 +253,7 @@ class Shard(Frozen):
     bytes: int
     input_tokens: int
     output_tokens: int
+    longest: int | None = None
     created_at: str
     first_at: str
     urgent_at: str

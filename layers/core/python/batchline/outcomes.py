@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
-from itertools import accumulate
+from itertools import accumulate, islice
 from struct import Struct
 from typing import Final, NamedTuple, Self
 
@@ -20,7 +20,7 @@ import orjson
 from batchline.cache import Decision, Fates
 from batchline.errors import Code
 from batchline.ids import RecordId
-from batchline.models import TOKENS, Range, Shard, Usage
+from batchline.models import TOLD_TOKENS, Range, Shard, Usage
 
 NOT_READ: Final = 0xFFFF  # the part of a record without a line
 FOREIGN: Final = 0xFFFFFFFF  # the position of a record that the job was not asked for
@@ -72,7 +72,7 @@ class Summaries:
 
     def add(self, one: Summary) -> None:
         code = self._codes.setdefault(one.code, len(self._codes))
-        self._lines += _SUMMARY.pack(one.position, one.outcome, code, one.reused, *one.usage)
+        self._lines += _SUMMARY.pack(one.position, one.outcome, code, one.reused, *_told(one.usage))
 
     def dump(self) -> bytes:
         return orjson.dumps(list(self._codes)) + b"\n" + self._lines
@@ -83,6 +83,11 @@ class Summaries:
         codes = orjson.loads(head)
         for position, outcome, code, reused, *numbers in _SUMMARY.iter_unpack(lines):
             yield Summary(position, outcome, codes[code], Usage(*numbers), reused)
+
+
+def _told(usage: Usage) -> Iterator[int]:
+    """Yield what an answer tells of its tokens; which of them are those of a long prompt follows from it."""
+    return islice(usage, len(TOLD_TOKENS))
 
 
 class Stretch(NamedTuple):
@@ -213,17 +218,21 @@ class Tally:
 
 
 class Outcomes:
-    """What became of the expected records, and what else a job's output has charged."""
+    """What became of the expected records, and what else a job's output has charged.
 
-    def __init__(self, expected: Expected) -> None:
+    A prompt of more than `long_above` tokens is a long one. None: the model's prompts cost all the same.
+    """
+
+    def __init__(self, expected: Expected, *, long_above: int | None = None) -> None:
         count = len(expected)
         self.expected = expected
+        self._long_above = long_above
         self.outcome = bytearray(count)
         self.duplicates = self.foreign = self.unreadable = 0
         self.unowned = Usage()
         self._code = bytearray(count)
         self._codes = {"": 0}
-        self._tokens: tuple[array[int], ...] = tuple(array("I", bytes(4 * count)) for _ in TOKENS)
+        self._tokens: tuple[array[int], ...] = tuple(array("I", bytes(4 * count)) for _ in TOLD_TOKENS)
         # Only there when something was reused.
         self._cached = bytearray()
         self._spared: tuple[array[int], ...] = ()
@@ -238,7 +247,7 @@ class Outcomes:
         """
         for one in summaries:
             self.unreadable += one.code == Code.ANSWER_UNREADABLE
-            charged = Usage() if one.reused else one.usage
+            charged = Usage() if one.reused else one.usage.parted(self._long_above)
             if one.position == FOREIGN:
                 self.foreign += 1
                 self.unowned += charged
@@ -260,7 +269,7 @@ class Outcomes:
     def _set(self, part: int, one: Summary) -> None:
         self.decide(one.position, one.outcome, one.code)
         charged = Usage() if one.reused else one.usage
-        for column, number in zip(self._tokens, charged, strict=True):
+        for column, number in zip(self._tokens, _told(charged), strict=True):
             column[one.position] = number
         if one.reused and one.outcome == Outcome.SUCCEEDED:
             self._spare(one.position, one.usage)
@@ -271,9 +280,9 @@ class Outcomes:
         if not self._cached:
             count = len(self.expected)
             self._cached = bytearray(count)
-            self._spared = tuple(array("I", bytes(4 * count)) for _ in TOKENS)
+            self._spared = tuple(array("I", bytes(4 * count)) for _ in TOLD_TOKENS)
         self._cached[position] = 1
-        for column, number in zip(self._spared, usage, strict=True):
+        for column, number in zip(self._spared, _told(usage), strict=True):
             column[position] = number
 
     def decide(self, position: int, outcome: int, code: str) -> None:
@@ -303,7 +312,15 @@ class Outcomes:
         return self._part[position] != NOT_READ
 
     def usage(self, position: int) -> Usage:
-        return Usage(*(column[position] for column in self._tokens))
+        return self._usage(self._tokens, position)
+
+    def _usage(self, columns: Iterable[array[int]], position: int) -> Usage:
+        return Usage(*(column[position] for column in columns)).parted(self._long_above)
+
+    def _sum(self, columns: Iterable[array[int]], start: int, stop: int) -> Usage:
+        if self._long_above is None:
+            return Usage(*(sum(column[start:stop]) for column in columns))
+        return sum((self._usage(columns, position) for position in range(start, stop)), Usage())
 
     def code(self, position: int) -> str:
         return list(self._codes)[self._code[position]]
@@ -313,14 +330,14 @@ class Outcomes:
         seen = self.outcome
         good, bad = seen.count(Outcome.SUCCEEDED, start, stop), seen.count(Outcome.FAILED, start, stop)
         again = sum(seen.count(one, start, stop) for one in Outcome if one >= Outcome.RETRY)
-        usage = Usage(*(sum(column[start:stop]) for column in self._tokens))
+        usage = self._sum(self._tokens, start, stop)
         tally = Tally(good, bad, again, usage, further=stop - start if attempt > 1 else 0)
         if again:
             unsettled = (position for position in range(start, stop) if seen[position] >= Outcome.RETRY)
             tally.unsettled = sum(map(self.usage, unsettled), Usage())
         if self._cached:
             tally.cached = self._cached.count(1, start, stop)
-            tally.spared = Usage(*(sum(column[start:stop]) for column in self._spared))
+            tally.spared = self._sum(self._spared, start, stop)
         return tally
 
     def codes(self) -> Counter[str]:

@@ -146,7 +146,8 @@ def most(shard: Shard, engine: Engine, tier: Tier) -> Decimal:
     """Say the most that a shard may cost, in USD; 0 where no price is known."""
     if engine is Engine.NOBODY:
         return Decimal(0)
-    return bound(Usage(shard.input_tokens, shard.output_tokens), shard.model, engine, tier)
+    usage = Usage(shard.input_tokens, shard.output_tokens)
+    return bound(usage, shard.model, engine, tier, longest=shard.longest)
 
 
 def budgeted(shard: Shard, engine: Engine, tier: Tier) -> Decimal:

@@ -22,7 +22,8 @@ from batchline.models import Frozen
 from batchline.prices import BASE, MILLION, REGIONAL, Entry, Kind
 
 type Cell = tuple[Decimal, Decimal]
-type Cells = dict[Kind, Cell]
+# By kind, and by how many tokens a prompt must have more than; 0 is for all that have no price of their own.
+type Cells = dict[tuple[Kind, int], Cell]
 
 # Prices are written as floats of USD per token; their last digits are noise.
 DIGITS: Final = Context(prec=10)
@@ -46,6 +47,8 @@ _PAIRS: Final = {
     Kind.CACHE_WRITE: ("cache_creation_input_token_cost", ""),
     Kind.CACHE_WRITE_1H: ("cache_creation_input_token_cost_above_1hr", ""),
 }
+# As `input_cost_per_token_above_200k_tokens_batches`.
+_LONG: Final = re.compile(r"(?P<start>.+)_above_(?P<thousands>\d+)k_tokens(?P<end>.*)")
 _IMAGES: Final = ("input_cost_per_image", "output_cost_per_image")
 _LITELLM_PROVIDERS: Final = frozenset({"bedrock", "bedrock_converse"})
 
@@ -73,13 +76,29 @@ def _is_model(name: str) -> bool:
 
 def _litellm_cells(fields: Mapping[str, Any]) -> Cells:
     cells = {
-        kind: (_per_million(fields.get(read)), _per_million(fields.get(written)))
+        (kind, above): (_per_million(some.get(read)), _per_million(some.get(written)))
+        for above, named in _by_length(fields).items()
+        # Of a long prompt, what has no price of its own costs what it costs of a short one.
+        for some in [{**fields, **named}]
         for kind, (read, written) in _PAIRS.items()
-        if read in fields
+        if read in some and (read in named or written in named)
     }
     if any(one in fields for one in _IMAGES):
-        cells[Kind.IMAGE] = (_exact(fields.get(_IMAGES[0])), _exact(fields.get(_IMAGES[1])))
-    return {kind: pair for kind, pair in cells.items() if any(pair)}
+        cells[Kind.IMAGE, 0] = (_exact(fields.get(_IMAGES[0])), _exact(fields.get(_IMAGES[1])))
+    return {what: pair for what, pair in cells.items() if any(pair)}
+
+
+def _by_length(fields: Mapping[str, Any]) -> dict[int, dict[str, Any]]:
+    """Part fields by how long a prompt must be, under the names that they have without it.
+
+    No model of Bedrock's has more than two lengths; of one that had, the first long one would count.
+    """
+    found: dict[int, dict[str, Any]] = {0: {}}
+    for name, value in fields.items():
+        cut = _LONG.fullmatch(name)
+        above = int(cut["thousands"]) * 1_000 if cut else 0
+        found.setdefault(above, {})[cut["start"] + cut["end"] if cut else name] = value
+    return {above: found[above] for above in sorted(found)[:2]}
 
 
 def _exact(value: Any) -> Decimal:
@@ -118,30 +137,40 @@ def _shared(places: list[Cells], base: Cells | None) -> Cells:
     """Find what all geographies charge alike, when none charges what the model's own id does."""
     if len(places) < 2 or base in places:  # noqa: PLR2004 - one alone shares nothing
         return {}
-    pairs = {kind: {one[kind] for one in places if kind in one} for kind in Kind}
-    if len(pairs[Kind.ON_DEMAND]) > 1:
+    pairs: dict[tuple[Kind, int], set[Cell]] = {}
+    for one in places:
+        for what, pair in one.items():
+            pairs.setdefault(what, set()).add(pair)
+    if len(pairs.get((Kind.ON_DEMAND, 0), ())) > 1:
         return {}
-    return {kind: next(iter(found)) for kind, found in pairs.items() if len(found) == 1}
+    return {what: next(iter(found)) for what, found in pairs.items() if len(found) == 1}
 
 
 def _entries(found: Iterable[tuple[str, str, Cells]], source: str, today: date) -> list[Entry]:
     return [
-        _entry(model, group, kind, pair, source, today)
+        _entry(model, group, what, pair, source, today)
         for model, group, cells in found
-        for kind, pair in cells.items()
+        for what, pair in cells.items()
     ]
 
 
 def _entry(
-    model: str, group: str, kind: Kind, pair: Cell, source: str, today: date, since: date | None = None
+    model: str,
+    group: str,
+    what: tuple[Kind, int],
+    pair: Cell,
+    source: str,
+    today: date,
+    since: date | None = None,
 ) -> Entry:
     return Entry(
         model=model,
         group=group,
-        kind=kind,
+        kind=what[0],
         since=since or today,
         read=today,
         source=source,
+        above=what[1],
         input=_plain(pair[0]),
         output=_plain(pair[1]),
     )
@@ -182,8 +211,8 @@ def genai_prices(source: str, version: str, today: date) -> list[Entry]:
             group = BASE  # it has one price everywhere
         model = _known_id(plain)
         for since, cells in rows:
-            for kind, pair in cells.items():
-                found.append(_entry(model, group, kind, pair, f"genai-prices {version}", today, since))
+            for what, pair in cells.items():
+                found.append(_entry(model, group, what, pair, f"genai-prices {version}", today, since))
     return _newest(found)
 
 
@@ -226,14 +255,14 @@ def _dated(prices: Any) -> Iterator[tuple[date | None, Cells]]:
         limits = one.get("constraint") or {}
         if set(limits) <= {"start_date"}:  # others hold for some hours of a day only
             cells = {
-                kind: (_base(one["prices"].get(read)), _base(one["prices"].get(written)))
+                (kind, 0): (_base(one["prices"].get(read)), _base(one["prices"].get(written)))
                 for kind, (read, written) in _GENAI.items()
             }
-            yield limits.get("start_date"), {kind: pair for kind, pair in cells.items() if any(pair)}
+            yield limits.get("start_date"), {what: pair for what, pair in cells.items() if any(pair)}
 
 
 def _base(price: Any) -> Decimal:
-    """Take a price, or that of short prompts where long ones cost more."""
+    """Take a price, or that of short prompts where long ones cost more: litellm tells those."""
     found = price["base"] if isinstance(price, dict) else price
     return found if isinstance(found, Decimal) else NOTHING
 
@@ -339,7 +368,7 @@ def _pairs(model: str, cells: Mapping[Kind, Mapping[str, Decimal]]) -> Cells:
     whole = {kind: (one.get("input"), one.get("output")) for kind, one in cells.items()}
     embeds = catalog.model(model).embeds
     return {
-        kind: (read or NOTHING, written or NOTHING)
+        (kind, 0): (read or NOTHING, written or NOTHING)
         for kind, (read, written) in whole.items()
         if read is not None and (written is not None or embeds or kind in CACHED)
     }

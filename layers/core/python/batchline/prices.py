@@ -13,11 +13,11 @@ from enum import StrEnum
 from functools import cache, cached_property
 from typing import Any, Final
 
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError, field_validator
 
 from batchline import catalog
 from batchline.errors import BatchlineError
-from batchline.models import Charge, Engine, Frozen, Tier, Usage
+from batchline.models import SHORT_PROMPT, Charge, Engine, Frozen, Tier, Usage
 
 FILE: Final = "prices.json"
 MILLION: Final = Decimal(1_000_000)
@@ -42,12 +42,17 @@ class Kind(StrEnum):
     IMAGE = "image"
 
 
+# Model, group and kind, and whether it is the price of long prompts.
+type Key = tuple[str, str, Kind, bool]
+
+
 class Entry(Frozen):
     """One price: USD per million tokens, or per image.
 
     `group`: `base` is the model's own id and its global profile, `regional` every profile of a geography,
     `us`, `eu`, `jp` and so on the profiles of one. `since` is the first day on which the price is known to
     hold; the oldest entry also holds before. `read` is the day on which `source` was last seen to say so.
+    A price with `above` is that of requests with a longer prompt than so many tokens, for all their tokens.
     """
 
     model_config = ConfigDict(validate_by_name=True, serialize_by_alias=True)
@@ -58,16 +63,24 @@ class Entry(Frozen):
     since: date = Field(alias="from")
     read: date
     source: str = Field(min_length=1)
+    above: int = Field(default=0, ge=0)
     input: Decimal = Field(default=Decimal(0), ge=0, allow_inf_nan=False)
     output: Decimal = Field(default=Decimal(0), ge=0, allow_inf_nan=False)
 
-    @property
-    def key(self) -> tuple[str, str, Kind]:
-        return self.model, self.group, self.kind
+    @field_validator("above")
+    @classmethod
+    def _is_long(cls, above: int) -> int:
+        if 0 < above < SHORT_PROMPT:
+            raise ValueError(f"a long prompt has {SHORT_PROMPT:,} tokens or more")
+        return above
 
     @property
-    def pair(self) -> tuple[Decimal, Decimal]:
-        return self.input, self.output
+    def key(self) -> "Key":
+        return self.model, self.group, self.kind, self.above > 0
+
+    @property
+    def amounts(self) -> tuple[Decimal, Decimal, int]:
+        return self.input, self.output, self.above
 
 
 class PricesError(BatchlineError):
@@ -105,22 +118,28 @@ class PriceList(Frozen):
         return PriceList(unit=self.unit, entries=tuple(found.values()))
 
     @cached_property
-    def by_key(self) -> Mapping[tuple[str, str, Kind], tuple[Entry, ...]]:
+    def by_key(self) -> Mapping[Key, tuple[Entry, ...]]:
         """The entries of one price, oldest first."""
-        found: dict[tuple[str, str, Kind], list[Entry]] = {}
+        found: dict[Key, list[Entry]] = {}
         for one in sorted(self.entries, key=lambda one: one.since):
             found.setdefault(one.key, []).append(one)
         return {key: tuple(some) for key, some in found.items()}
 
-    def find(self, model: str, group: str, kind: Kind, day: str = NEWEST) -> Entry | None:
-        """Find the entry in force on a day (ISO)."""
-        known = self.by_key.get((model, group, kind), ())
+    def find(
+        self, model: str, group: str, kind: Kind, day: str = NEWEST, *, long: bool = False
+    ) -> Entry | None:
+        """Find the entry in force on a day (ISO), that of long prompts if asked for."""
+        return self.at((model, group, kind, long), day)
+
+    def at(self, key: Key, day: str = NEWEST) -> Entry | None:
+        """Find the entry of a key in force on a day (ISO)."""
+        known = self.by_key.get(key, ())
         in_force = [one for one in known if one.since.isoformat() <= day]
         return in_force[-1] if in_force else known[0] if known else None
 
     def in_force(self, day: str = NEWEST) -> list[Entry]:
         """List what is in force on a day, by model, group and kind."""
-        found = (self.find(*key, day) for key in sorted(self.by_key))
+        found = (self.at(key, day) for key in sorted(self.by_key))
         return [one for one in found if one]
 
 
@@ -129,6 +148,7 @@ class Price(Frozen):
 
     That is `half` of the price on demand for a batch, and `premium`, 1.75 times it, for priority.
     Reading from a prompt cache and writing to one cost as much as input where nobody says what they cost.
+    `long` is the price of requests with a prompt of more tokens than its `above`, where they cost more.
     """
 
     input: Decimal
@@ -136,9 +156,17 @@ class Price(Frozen):
     cache_read: Decimal
     cache_write: Decimal
     basis: str
+    above: int = 0
+    long: "Price | None" = None
 
     def cost(self, usage: Usage) -> Decimal:
         """Price the tokens, in USD; those of reasoning are among the output's."""
+        whole = self._plain(usage)
+        if self.long is None:
+            return whole
+        return whole + self.long._plain(usage.long) - self._plain(usage.long)  # noqa: SLF001 - it is one too
+
+    def _plain(self, usage: Usage) -> Decimal:
         return (
             self.input * usage.input_tokens
             + self.output * usage.output_tokens
@@ -188,27 +216,50 @@ def price(model_id: str, engine: Engine, tier: Tier = Tier.DEFAULT, at: str = NE
 
 @cache
 def _price(model: str, place: str, kind: Kind, day: str) -> Price:
+    short = _found(model, place, kind, day, long=False)
+    return short.model_copy(update={"long": _found(model, place, kind, day, long=True)}) if short else UNKNOWN
+
+
+def _found(model: str, place: str, kind: Kind, day: str, *, long: bool) -> Price | None:
     known = current()
     for group in groups(place):
         # Flex costs what batch costs.
         for named in (kind, Kind.BATCH) if kind is Kind.FLEX else (kind,):
-            if found := known.find(model, group, named, day):
-                return _whole(found, model, place, day)
-        if listed := known.find(model, group, Kind.ON_DEMAND, day):
+            if found := known.find(model, group, named, day, long=long):
+                return _whole(found, place, day)
+        if listed := known.find(model, group, Kind.ON_DEMAND, day, long=long):
             share, basis = (PRIORITY_SHARE, "premium") if kind is Kind.PRIORITY else (BATCH_SHARE, "half")
             part = {"input": listed.input * share, "output": listed.output * share}
-            return _whole(listed.model_copy(update=part), model, place, day, basis)
-    return UNKNOWN
+            return _whole(listed.model_copy(update=part), place, day, basis)
+    return None
 
 
-def _whole(found: Entry, model: str, place: str, day: str, basis: str = "list") -> Price:
+def _whole(found: Entry, place: str, day: str, basis: str = "list") -> Price:
     """Put the prices of cached tokens, which are the same for every engine, beside a pair."""
-    cached = (
-        next((one.input for group in groups(place) if (one := current().find(model, group, kind, day))), None)
+    keys = [
+        [(found.model, group, kind, found.above > 0) for group in groups(place)]
         for kind in (Kind.CACHE_READ, Kind.CACHE_WRITE)
+    ]
+    read, written = (
+        next((one.input for key in some if (one := current().at(key, day))), found.input) for some in keys
     )
-    read, written = (found.input if one is None else one for one in cached)
-    return Price(input=found.input, output=found.output, cache_read=read, cache_write=written, basis=basis)
+    return Price(
+        input=found.input,
+        output=found.output,
+        cache_read=read,
+        cache_write=written,
+        basis=basis,
+        above=found.above,
+    )
+
+
+def long_above(model_id: str, at: str = NEWEST) -> int | None:
+    """Say above how many tokens a prompt is a long one, whoever is asked. None: all cost the same.
+
+    Should only batches have a price of long prompts, theirs tells; else that on demand does.
+    """
+    found = (price(model_id, engine, at=at).long for engine in (Engine.ON_DEMAND, Engine.BATCH))
+    return next((one.above for one in found if one), None)
 
 
 def groups(place: str) -> tuple[str, ...]:
@@ -253,7 +304,11 @@ class Finding:
 
 
 def _json(entry: Entry | None) -> dict[str, Any] | None:
-    return entry.model_dump(mode="json", include={"input", "output", "source", "read"}) if entry else None
+    return (
+        entry.model_dump(mode="json", include={"input", "output", "above", "source", "read"})
+        if entry
+        else None
+    )
 
 
 def renewed(known: PriceList, found: Iterable[Entry]) -> list[Entry]:
@@ -264,8 +319,8 @@ def renewed(known: PriceList, found: Iterable[Entry]) -> list[Entry]:
     """
     changed = []
     for one in found:
-        ours = known.find(*one.key)
-        if ours and ours.pair == one.pair:
+        ours = known.at(one.key)
+        if ours and ours.amounts == one.amounts:
             changed.append(ours.model_copy(update={"read": one.read, "source": one.source}))
         elif ours is None or ours.since <= one.since:
             changed.append(one)
@@ -289,13 +344,13 @@ def differing(known: PriceList, found: Iterable[Entry], today: date) -> list[Fin
     for one in found:
         ours = {
             entry.group: entry
-            for (model, group, kind), _ in known.by_key.items()
-            if (model, kind) == (one.model, one.kind)
-            if (entry := known.find(model, group, kind, today.isoformat()))
+            for key in known.by_key
+            if (key[0], *key[2:]) == (one.key[0], *one.key[2:])
+            if (entry := known.at(key, today.isoformat()))
         }
         # Sources group Regions each in its own way: what is said of one group may stand under another.
         alike = {one.group, BASE, "global"} if one.group in {BASE, REGIONAL} else {one.group, REGIONAL, BASE}
-        if any(group in alike and entry.pair == one.pair for group, entry in ours.items()):
+        if any(group in alike and entry.amounts == one.amounts for group, entry in ours.items()):
             continue
         if one.group in ours:
             findings.append(Finding("differs", ours[one.group], one))

@@ -172,7 +172,8 @@ def stand(
     records_per_document: Decimal,
 ) -> Standing:
     """Sum up what a model replied to a sample, beside what the reference did."""
-    usage = sum((one.usage for one in replies), Usage())
+    above = prices.long_above(model)
+    usage = sum((one.usage.parted(above) for one in replies), Usage())
     times = sorted(one.seconds for one in replies if one.seconds is not None)
     failed = [one.failure for one in replies if one.failure]
     engine = Engine.BATCH if catalog.model(model).batch else Engine.ON_DEMAND

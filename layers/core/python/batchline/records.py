@@ -15,7 +15,7 @@ from batchline import catalog, dialects, prompts
 from batchline.catalog import Model
 from batchline.errors import Code, Refused
 from batchline.formats.content import Image
-from batchline.models import Usage
+from batchline.models import SHORT_PROMPT, Usage
 from batchline.pipelines import TEMPLATES, Pipeline
 from batchline.tokens import Counter, counter, rounded
 
@@ -62,6 +62,11 @@ def _together(found: Sequence[Record]) -> int:
     # Weights add up; each record by itself is rounded up, by a half on average.
     told = sum([one.tokens for one in found]) + counted.weigh("".join([one.prompt for one in found]))
     return rounded(told) + len(found) // 2
+
+
+def lengths(found: Iterable[Record]) -> list[int]:
+    """Estimate the tokens of those requests whose prompt may be a long one."""
+    return [one.input_tokens for one in found if len(one.model_input) > SHORT_PROMPT]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from decimal import Decimal
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from batchline import aggregate, budgets, expected, ids, pipelines, reduce, settings
+from batchline import aggregate, budgets, expected, ids, pipelines, prices, reduce, settings
 from batchline.aggregate import Ending, Settled, Tally
 from batchline.aws import answers, clients, dynamo
 from batchline.aws.control import Control
@@ -26,7 +26,7 @@ from batchline.errors import Code, NotConserved, Refused
 from batchline.ids import RecordId
 from batchline.models import DocumentStatus, Failure, Range, Shard, Usage, timestamp
 from batchline.pipelines import Pipeline
-from batchline.records import Record, input_tokens
+from batchline.records import Record, input_tokens, lengths
 from batchline.structured import storable
 
 if TYPE_CHECKING:
@@ -201,6 +201,7 @@ class Aggregator:
             received = datetime.fromisoformat(row["received_at"])
             deadline = timestamp(received + timedelta(seconds=pipeline.deadline))
         usage = Usage(input_tokens(part), len(part) * reducing.inference.max_tokens)
+        longest = max(lengths(part), default=0)
         return self.shards.write(
             ids.document_shard_id(document_id, number, stage),
             Contents(
@@ -208,7 +209,8 @@ class Aggregator:
                 lines=[one.line(str(RecordId(document_id, stage, one.index, 1))) for one in part],
                 input_tokens=usage.input_tokens,
                 output_tokens=usage.output_tokens,
-                most_usd=[budgets.dearest(usage, pipeline, reducing.model)],
+                longest=longest,
+                most_usd=[budgets.dearest(usage, pipeline, reducing.model, longest=longest)],
                 # Its document's end has been foreseen; this run of aggregate is one more.
                 overhead_usd=clients.meter().lap(),
             ),
@@ -338,8 +340,15 @@ def _text(output: Any) -> str:
 
 def _expected(shards: Iterable[Shard], reducing: Pipeline) -> Decimal:
     """Say what the requests of a stage will cost, in USD."""
-    records, read = sum(one.records for one in shards), sum(one.input_tokens for one in shards)
-    return expected.usd(expected.answers(reducing).usage(records, read), reducing.model)
+    found = list(shards)
+    usage = expected.answers(reducing).usage(
+        sum(one.records for one in found),
+        sum(one.input_tokens for one in found),
+        # What reads answers until no more fit is alone in its shard when it is long.
+        [one.longest or 0 for one in found],
+        above=prices.long_above(reducing.model),
+    )
+    return expected.usd(usage, reducing.model)
 
 
 def _is_free(value: Any, row: Row) -> bool:

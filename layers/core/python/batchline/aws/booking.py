@@ -144,12 +144,14 @@ def _entry(row: Row, scope: str, entry: str, usage: Usage, region: str) -> Row:
 
 
 def _price(price: Price, usage: Usage) -> Row:
-    """Say what a million tokens cost; of cached ones where there are any."""
+    """Say what a million tokens cost; of cached ones and those of long prompts where there are any."""
     said: Row = {"input": price.input, "output": price.output, "basis": price.basis}
     if usage.cache_read_tokens:
         said["cache_read"] = price.cache_read
     if usage.cache_write_tokens:
         said["cache_write"] = price.cache_write
+    if price.long and usage.long != Usage():
+        said["long"] = _price(price.long, usage.long) | {"above": price.long.above}
     return said
 
 

@@ -14,7 +14,7 @@ from itertools import batched, groupby
 from operator import attrgetter
 from typing import Any, Final
 
-from batchline import collect, overhead
+from batchline import collect, overhead, prices
 from batchline.aws import booking, clients, dynamo, objects
 from batchline.aws.afford import Affording, Allowed
 from batchline.aws.booking import charge
@@ -118,7 +118,8 @@ class Closer:
 
     def close(self, row: Row, expected: Expected, lease: JobLease, until: datetime) -> Closed | None:
         """Close a job in CLOSING. None: the time was up, and there is more to do."""
-        outcomes = Outcomes(expected)
+        above = prices.long_above(row["model"], at=row["created_at"])
+        outcomes = Outcomes(expected, long_above=above)
         for number in range(row["parts"]):
             outcomes.merge(number, self.output.summaries(row["job_id"], number))
             lease.keep()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from batchline import budgets, expected
+from batchline import budgets, expected, prices
 from batchline.aws.documents.arriving import Estimated
 from batchline.aws.dynamo import Row
 from batchline.aws.earlier import EarlierAnswers
@@ -53,6 +53,7 @@ class Parts:
             lines=[part.lines() for part in parts],
             input_tokens=sum(part.input_tokens for part in parts),
             output_tokens=records * chosen.pipeline.inference.max_tokens,
+            longest=max((one for part in parts for one in part.lengths), default=0),
             most_usd=[most(chosen.pipeline, part) for part in parts],
             overhead_usd=overhead_usd,
         )
@@ -77,11 +78,13 @@ class Parts:
         """Estimate what a part will cost, further attempts left out."""
         pipeline = chosen.pipeline
         length = expected.answers(pipeline, self.earlier.of(chosen.name, chosen.version))
-        usage = length.usage(len(part.records), part.input_tokens)
+        usage = length.usage(
+            len(part.records), part.input_tokens, part.lengths, above=prices.long_above(pipeline.model)
+        )
         return Estimated(expected.usd(usage, pipeline.model), most(pipeline, part))
 
 
 def most(pipeline: Pipeline, part: Part) -> Decimal:
     """Say the most that a part may cost however it is asked, in USD."""
     usage = Usage(part.input_tokens, len(part.records) * pipeline.inference.max_tokens)
-    return budgets.dearest(usage, pipeline, pipeline.model)
+    return budgets.dearest(usage, pipeline, pipeline.model, longest=max(part.lengths, default=0))

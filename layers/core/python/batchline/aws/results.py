@@ -32,6 +32,7 @@ def result_row(
     The row is kept as many days as the job's output, into which it may point.
     """
     engine, tier = Engine(job["engine"]), Tier(job["tier"])
+    usage = usage.parted(prices.long_above(job["model"], at=job["created_at"]))
     charge = prices.charge(usage, job["model"], engine, tier, at=job["created_at"])
     opened = datetime.fromisoformat(job["created_at"])
     return {

@@ -48,6 +48,7 @@ class Growing:
     size: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
+    longest: int = 0
     most_usd: list[Decimal] = field(default_factory=list)
     failures: int = 0
 
@@ -86,11 +87,19 @@ class Growing:
         self.size += len(line)
         self.input_tokens += demand.input_tokens
         self.output_tokens += demand.output_tokens
+        self.longest = max(self.longest, demand.input_tokens)
 
     @property
     def contents(self) -> Contents:
         """The records as they are written."""
-        return Contents(self.ranges, self.lines, self.input_tokens, self.output_tokens, self.most_usd)
+        return Contents(
+            ranges=self.ranges,
+            lines=self.lines,
+            input_tokens=self.input_tokens,
+            output_tokens=self.output_tokens,
+            longest=self.longest,
+            most_usd=self.most_usd,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from batchline.pipelines import Pipeline
 class Contents:
     """The records of a shard to be: `ranges` name them, and `lines` are blocks of whole lines.
 
-    Tokens are sums; `output_tokens` is the most they may answer.
+    Tokens are sums; `output_tokens` is the most they may answer, `longest` as of a shard.
     `most_usd` is what each range has committed of its document's budget.
     `overhead_usd` is what the pipeline itself has spent on them, beside writing and registering the shard.
     """
@@ -32,6 +32,7 @@ class Contents:
     lines: Sequence[bytes]
     input_tokens: int
     output_tokens: int
+    longest: int
     most_usd: Sequence[Decimal]
     overhead_usd: Decimal = Decimal(0)
 
@@ -88,6 +89,7 @@ class Shards:
             bytes=len(data),
             input_tokens=contents.input_tokens,
             output_tokens=contents.output_tokens,
+            longest=contents.longest,
             created_at=timestamp(now),
             first_at=first_at,
             deadline_at=deadline_at,

@@ -42,7 +42,9 @@ FINDINGS: Final = (
     Column("theirs\nin, out", "right"),
     Column("who", least=10),
 )
-UNIT: Final = "USD per million tokens, `image` per image."
+UNIT: Final = (
+    "USD per million tokens, `image` per image; `> 100,000` is for requests whose prompt has more tokens."
+)
 OLD_DAYS: Final = 90
 PACKAGED: Final = Path(prices.__file__).parent / "data" / prices.FILE
 NOT_PUBLISHED: Final = (
@@ -195,8 +197,8 @@ def _in_checkout() -> bool:
 
 
 def _differs(one: Entry, known: PriceList) -> bool:
-    ours = known.find(*one.key)
-    return ours is None or ours.pair != one.pair
+    ours = known.at(one.key)
+    return ours is None or ours.amounts != one.amounts
 
 
 def _together(readings: Iterable[list[Entry]]) -> list[Entry]:
@@ -263,20 +265,25 @@ READERS: Final[dict[Source, Callable[[Package, date], list[Entry]]]] = {
 }
 
 
-def _order(one: Entry) -> tuple[str, str, str, date]:
+def _order(one: Entry) -> tuple[str, str, str, bool, date]:
     return (*one.key, one.since)
 
 
 def _row(one: Entry) -> tuple[str, ...]:
     dates = (one.since.isoformat(), one.read.isoformat())
-    return (one.model, one.group, one.kind, _plain(one.input), _plain(one.output), *dates, one.source)
+    return (one.model, one.group, _for(one), _plain(one.input), _plain(one.output), *dates, one.source)
+
+
+def _for(one: Entry) -> str:
+    """Name what costs it; a price of long prompts says of which."""
+    return f"{one.kind} > {one.above:,}" if one.above else one.kind
 
 
 def _said(one: Finding) -> tuple[str, ...]:
     ours, theirs = (None, one.entry) if one.what == "missing" else (one.entry, one.said)
     what = f"old: {one.entry.read}" if one.what == "old" else one.what
     who = one.said.source if one.said else one.entry.source
-    return (one.entry.model, one.entry.group, one.entry.kind, what, _pair(ours), _pair(theirs), who)
+    return (one.entry.model, one.entry.group, _for(one.entry), what, _pair(ours), _pair(theirs), who)
 
 
 def _pair(one: Entry | None) -> str:

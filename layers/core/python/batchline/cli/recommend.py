@@ -23,7 +23,7 @@ from batchline.errors import Refused
 from batchline.estimate import Refusal
 from batchline.expected import answers
 from batchline.intake import Document
-from batchline.models import Engine, Usage
+from batchline.models import Engine
 from batchline.recommend import Asked, Sample, Standing
 from batchline.records import Record
 
@@ -155,12 +155,13 @@ def prepare(
         bodies = tuple(
             records.for_model(orjson.loads(one.record.model_input), chosen.pipeline, model) for one in asked
         )
-        read_tokens = sum(
-            estimate.counted(Record(n, orjson.dumps(body), 0), model) for n, body in enumerate(bodies)
+        read = [estimate.counted(Record(n, orjson.dumps(body), 0), model) for n, body in enumerate(bodies)]
+        price, above = prices.price(model, Engine.ON_DEMAND), prices.long_above(model)
+        expected, most = (
+            price.cost(one.usage(len(bodies), sum(read), read, above=above))
+            for one in (length, length.longest)
         )
-        price = prices.price(model, Engine.ON_DEMAND)
-        expected = price.cost(length.usage(len(bodies), read_tokens))
-        works.append(Work(model, bodies, expected, price.cost(Usage(read_tokens, len(bodies) * length.most))))
+        works.append(Work(model, bodies, expected, most))
     return works
 
 
