@@ -28,6 +28,7 @@ ROOT = Path(__file__).parent.parent
 HOME = ROOT / ".local/bench"
 NOVA = "us.amazon.nova-lite-v1:0"
 CLAUDE = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
+GPT = "openai.gpt-oss-20b-1:0"
 KINDS = ("txt", "md", "jsonl", "csv", "html", "docx", "pdf")
 MAX_TOKENS = 1_000
 
@@ -221,7 +222,7 @@ def compare(kind: str, language: str, size: int, python: Path) -> None:
     megabytes = path.stat().st_size / 1e6
     line = f"{kind:6}{language:4}{megabytes:7.1f} MB{megabytes / theirs['seconds']:8.2f} MB/s"
     line += f"{theirs['megabytes']:6.0f} MB"
-    for model in (NOVA, CLAUDE):
+    for model in (NOVA, CLAUDE, GPT):
         ours = run(sys.executable, __file__, "--own", kind, path, model, 0, 0)
         line += f" |{megabytes / ours['seconds']:8.2f} MB/s"
         line += f"{theirs['seconds'] / ours['seconds']:6.1f} x{ours['megabytes']:6.0f} MB"
@@ -241,7 +242,10 @@ def main() -> None:
     options = parser.parse_args()
     HOME.mkdir(parents=True, exist_ok=True)
     python = straightforward()
-    print("                       straightforward        | Nova: tokens weighed     | Claude: tokens counted")
+    print(
+        "                       straightforward        | Nova: tokens weighed     | Claude: tokens counted   "
+        "| gpt-oss: tokens counted"
+    )
     for kind in options.kinds:
         for language in ("en", "ja"):
             compare(kind, language, int(options.megabytes * 1e6), python)

@@ -10,7 +10,7 @@ import ctok
 import pytest
 from batchline import claude, words
 from batchline.claude import Claude
-from ctok.normalize import classify, nfc
+from ctok.normalize import _runs, classify, nfc
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -147,7 +147,7 @@ def test_the_count_of_japanese_is_that_of_ctok(version: str, parts: list[str]) -
 def test_no_piece_joins_a_chinese_character_with_another_sign(version: str) -> None:
     data = json.loads(resources.files("ctok").joinpath("data", FILES[version]).read_bytes())
     pieces = [one for group in data["tokens"].values() for one in group]
-    chinese = [one for one in pieces if re.search("[㐀-䶿一-鿿]", one)]
+    chinese = [one for one in pieces if re.search(f"[{claude.CHINESE}]", one)]
     assert len(chinese) > 1_000
     assert {len(one) for one in chinese} == {1}
 
@@ -164,6 +164,9 @@ def test_signs_are_what_ctok_takes_them_for() -> None:
         steady = (
             unicodedata.is_normalized("NFC", sign) and not unicodedata.combining(sign) and nfc(sign) == sign
         )
+        if re.match(f"[{claude.CHINESE}]", sign):
+            assert steady, sign
+            assert _runs(f"一{sign}一") == [("hard", f"一{sign}一")], sign
         if re.match(f"[{claude.LETTERS}]", sign):
             assert steady, sign
             assert classify(sign) == "wordy", sign

@@ -60,7 +60,9 @@ BARE: Final = rf"{_FIXED}\u3001-\u3004〇-〠\U0001f300-\U0001faff"
 _BARE_PAIR: Final = re.compile(rf" (?<=[{BARE}] )(?=[{BARE}]|(['‘’]))")
 # What makes one unit with signs before it, or with those behind it.
 _HANGING: Final = re.compile(rf"{_OPEN}|.*{_OPEN}[^{LETTERS}]*\Z", re.DOTALL)
-_BETWEEN: Final = re.compile("[^㐀-䶿一-鿿]+")
+# Chinese characters, and signs of East Asia that ctok takes for such.
+CHINESE: Final = r"\u3001-\u3003々\u3007-\u3011\u3014-\u301f㐀-䶿一-鿿"
+_BETWEEN: Final = re.compile(f"[^{CHINESE}]+")
 _WORD, _SIGN = "x", "一"
 # Words are longer than this where spaces do not part them.
 _SPARSE: Final = 16
@@ -118,8 +120,8 @@ class Claude:
         self._amid = Words(self._amidst)
         self._ends = Words(self.exact, _EDGES)
         # Chinese characters that are no piece: they have more tokens than one.
-        single = "".join(one for one in self.unit_pieces if "㐀" <= one <= "鿿")
-        self._rare = re.compile(f"[^\0-㏿䷀-䷿ꀀ-\U0010ffff{single}]")
+        single = "".join(filter(re.compile(f"[{CHINESE}]").match, self.unit_pieces))
+        self._rare = re.compile(f"[{CHINESE}](?<![{single}])")
         self._first = lru_cache(_EDGES)(self._opening)
         self._last = lru_cache(_EDGES)(self._behind)
 
