@@ -4,7 +4,7 @@ import pytest
 from batchline import pipelines
 from batchline.errors import Code, Refused
 from batchline.pipelines import Pipeline
-from batchline.pipelines.keys import IN_FORCE
+from batchline.pipelines.pipeline import IN_FORCE
 
 HAIKU = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
 OPUS = "us.anthropic.claude-opus-4-8"

@@ -7,7 +7,7 @@ import yaml
 from batchline import pipelines
 from batchline.errors import Code, Refused
 from batchline.pipelines import Pipeline, parse
-from batchline.pipelines.keys import Reduce
+from batchline.pipelines.sections import Reduce
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError

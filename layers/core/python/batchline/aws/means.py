@@ -17,7 +17,7 @@ from batchline.budgets import STACK, Lack, Scope
 from batchline.cancel import documents_of
 from batchline.errors import NotConserved
 from batchline.models import Shard, timestamp
-from batchline.pipelines.keys import Budget
+from batchline.pipelines.sections import Budget
 
 
 @dataclass(slots=True)

@@ -1,7 +1,7 @@
 """The pipeline file: what people say is to be done with their documents."""
 
 from batchline.pipelines.hints import did_you_mean
-from batchline.pipelines.keys import NAME, Pipeline, load
+from batchline.pipelines.pipeline import NAME, Pipeline, load
 from batchline.pipelines.reading import parse
 from batchline.pipelines.templates import TEMPLATES
 

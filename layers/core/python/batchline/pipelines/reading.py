@@ -9,7 +9,8 @@ from pydantic import ValidationError
 
 from batchline.errors import Code, Refused
 from batchline.pipelines.hints import did_you_mean
-from batchline.pipelines.keys import (
+from batchline.pipelines.pipeline import Pipeline
+from batchline.pipelines.sections import (
     KEYS,
     WORD,
     Budget,
@@ -17,12 +18,11 @@ from batchline.pipelines.keys import (
     Chunk,
     Confidence,
     Inference,
-    Misfit,
     Output,
-    Pipeline,
     Reduce,
     Review,
 )
+from batchline.pipelines.values import Misfit
 
 if TYPE_CHECKING:
     from batchline.models import Frozen
