@@ -11,7 +11,9 @@ from batchline.chunk import Upload
 from batchline.cli import checkout, demo, grouping, hoisted, rates, results, tracking, upload
 from batchline.cli.session import Problem, Session
 from batchline.cli.tracking import File, Sent
-from batchline.cli.views import Document, Entry, Totals, numbers
+from batchline.cli.views.documents import Document, Totals
+from batchline.cli.views.entries import Entry
+from batchline.cli.views.results import numbers
 from batchline.models import Charge, DocumentStatus, Usage
 
 

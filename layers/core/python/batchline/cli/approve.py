@@ -13,7 +13,7 @@ from batchline.aws.stack import Stack
 from batchline.cli import listing, tables
 from batchline.cli.session import Problem, Session, session
 from batchline.cli.tables import Column
-from batchline.cli.views import Document
+from batchline.cli.views.documents import Document
 
 COLUMNS = (Column("document"), Column("pipeline"), Column("name", least=16), Column("at most\nUSD", "right"))
 

@@ -17,7 +17,9 @@ from batchline.aws.stack import Stack
 from batchline.cli import export, grouping, jobs, listing, rates, reckoning, tables
 from batchline.cli.grouping import NOBODY, Estimated, total
 from batchline.cli.session import Problem, Session, fail, session
-from batchline.cli.views import Document, Entry, amounts
+from batchline.cli.views.documents import Document
+from batchline.cli.views.entries import Entry
+from batchline.cli.views.parts import amounts
 from batchline.models import TOKENS, Range, Usage
 
 UNSURE: Final = {

@@ -14,7 +14,8 @@ from batchline import chunk, clock
 from batchline.cli import audit, checkout, jobs, pipelines, rates, results, status, tables, tracking, upload
 from batchline.cli.session import Problem, Session, fail, session
 from batchline.cli.tracking import File, Tracked
-from batchline.cli.views import Document, Entry, Totals
+from batchline.cli.views.documents import Document, Totals
+from batchline.cli.views.entries import Entry
 from batchline.models import DocumentStatus
 
 SHOWN_LINES: Final = 10

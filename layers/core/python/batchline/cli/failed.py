@@ -13,7 +13,7 @@ from batchline.aws.stack import Stack
 from batchline.cli import tables
 from batchline.cli.session import session
 from batchline.cli.tables import Column
-from batchline.cli.views import Document
+from batchline.cli.views.documents import Document
 from batchline.errors import Code
 from batchline.models import DocumentStatus, timestamp
 

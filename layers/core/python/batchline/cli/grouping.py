@@ -10,7 +10,8 @@ from rich.console import RenderableType
 from batchline.cli import tables
 from batchline.cli.session import Problem
 from batchline.cli.tables import Column
-from batchline.cli.views import Entry, Reused, amounts
+from batchline.cli.views.entries import Entry
+from batchline.cli.views.parts import Reused, amounts
 from batchline.models import Charge, Usage
 from batchline.pipelines import did_you_mean
 

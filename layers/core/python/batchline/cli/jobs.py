@@ -16,7 +16,8 @@ from batchline.cli import tables
 from batchline.cli.session import Problem, session
 from batchline.cli.status import fields
 from batchline.cli.tables import Column
-from batchline.cli.views import Job, seconds_since
+from batchline.cli.views.jobs import Job
+from batchline.cli.views.parts import seconds_since
 from batchline.ids import JOB_LENGTH
 from batchline.models import Charge, JobStatus, Usage, timestamp
 

@@ -10,7 +10,7 @@ from typing import Final
 from batchline.aws.chunk import NO_VERSION
 from batchline.aws.stack import Stack
 from batchline.cli.session import Problem
-from batchline.cli.views import Document
+from batchline.cli.views.documents import Document
 from batchline.ids import DOCUMENT_LENGTH
 
 AT_ONCE: Final = 100

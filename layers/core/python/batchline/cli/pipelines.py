@@ -16,7 +16,8 @@ from batchline.aws.stack import Stack
 from batchline.cli import tables
 from batchline.cli.session import Problem, Session, fail, session
 from batchline.cli.tables import Column
-from batchline.cli.views import Document, seconds_since
+from batchline.cli.views.documents import Document
+from batchline.cli.views.parts import seconds_since
 from batchline.errors import Code, Refused
 from batchline.pipelines import NAME, Pipeline
 

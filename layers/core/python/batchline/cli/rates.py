@@ -11,7 +11,8 @@ from batchline import prices
 from batchline.cli import tables
 from batchline.cli.grouping import NOBODY, jobs_of, places, total
 from batchline.cli.tables import Column
-from batchline.cli.views import Entry, amounts
+from batchline.cli.views.entries import Entry
+from batchline.cli.views.parts import amounts
 from batchline.models import Charge, Usage
 
 COLUMNS: Final = (

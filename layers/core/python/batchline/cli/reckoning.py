@@ -17,7 +17,7 @@ from batchline.aws.stack import Stack
 from batchline.cli import tables
 from batchline.cli.grouping import total
 from batchline.cli.tables import Column
-from batchline.cli.views import Entry
+from batchline.cli.views.entries import Entry
 from batchline.ledger import Month
 from batchline.models import Charge, Usage
 

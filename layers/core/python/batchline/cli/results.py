@@ -13,7 +13,8 @@ from batchline.aws import answers
 from batchline.aws.chunk import NO_VERSION
 from batchline.cli import listing, tables
 from batchline.cli.session import Problem, Session, session
-from batchline.cli.views import Document, Result, numbers
+from batchline.cli.views.documents import Document
+from batchline.cli.views.results import Result, numbers
 from batchline.models import Usage
 
 SHOWN: Final = 20

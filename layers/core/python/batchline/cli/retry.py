@@ -9,7 +9,7 @@ from batchline.aws.retry import NotRetriable
 from batchline.aws.stack import Stack
 from batchline.cli import failed, listing
 from batchline.cli.session import Problem, Session, fail, session
-from batchline.cli.views import Document
+from batchline.cli.views.documents import Document
 from batchline.errors import Code, LostRace
 
 

@@ -10,7 +10,7 @@ from batchline.aws.stack import Stack
 from batchline.cli import listing, tables
 from batchline.cli.session import Problem, session
 from batchline.cli.tables import Column
-from batchline.cli.views import Document
+from batchline.cli.views.documents import Document
 from batchline.errors import Code
 from batchline.review import Decision
 

@@ -17,7 +17,10 @@ from batchline.aws.stack import Stack
 from batchline.cli import budgets, grouping, listing, tables
 from batchline.cli.session import Session, fail, session
 from batchline.cli.tables import Column
-from batchline.cli.views import Document, Entry, Job, Totals, seconds_since
+from batchline.cli.views.documents import Document, Totals
+from batchline.cli.views.entries import Entry
+from batchline.cli.views.jobs import Job
+from batchline.cli.views.parts import seconds_since
 from batchline.errors import Code
 from batchline.models import DocumentStatus, JobStatus, Range
 

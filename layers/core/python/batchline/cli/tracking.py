@@ -19,7 +19,7 @@ from batchline.aws.stack import Stack
 from batchline.chunk import Upload
 from batchline.cli.session import Session
 from batchline.cli.status import style_of
-from batchline.cli.views import Document, Totals
+from batchline.cli.views.documents import Document, Totals
 from batchline.errors import Code
 from batchline.models import DocumentStatus
 
