@@ -236,7 +236,7 @@ def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
 
 def test_a_file_that_is_too_large_is_refused_before_it_is_sent(tmp_path: Path) -> None:
     with (tmp_path / "huge.txt").open("wb") as sparse:
-        sparse.truncate(10_000_000_001)
+        sparse.truncate(10 * 2**30 + 1)
     with pytest.raises(Problem, match="Split it into smaller files"):
         list(upload.plan([tmp_path], "notes"))
 
