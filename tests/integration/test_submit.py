@@ -62,7 +62,8 @@ def test_a_second_doorbell_changes_nothing(opened: World) -> None:
     submit(opened)
     before = opened.job()
     ring(opened)
-    assert opened.job() == before
+    # But for what it cost to look.
+    assert opened.job() | {"runs_usd": before["runs_usd"]} == before
     assert len(opened.bedrock.jobs) == 1
 
 
