@@ -12,6 +12,7 @@ from decimal import Decimal
 from batchline.aws.control import Control
 from batchline.aws.documents import Documents
 from batchline.aws.documents.progress import settled
+from batchline.aws.documents.waiting import is_held
 from batchline.aws.dynamo import Row
 from batchline.aws.queues import Queue
 from batchline.errors import Code
@@ -47,20 +48,14 @@ class Approver:
         """Yield the documents of a pipeline that are held for a budget, in no order."""
         ids = self.documents.with_problem(pipeline, Code.BUDGET_EXCEEDED)
         for row in self.documents.get_many(ids):
-            if is_held(row):
+            if is_held(row, Code.BUDGET_EXCEEDED):
                 yield row
 
     def _ring(self, rows: Iterable[Row]) -> None:
         """Have aggregate look at what waits for its next step, and pack at all else."""
-        waiting = [row for row in rows if is_held(row) and settled(row)]
+        waiting = [row for row in rows if is_held(row, Code.BUDGET_EXCEEDED) and settled(row)]
         self.documents_queue.ring_all({"document_id": row["document_id"]} for row in waiting)
         self.wake_queue.ring({"hop": 0})
-
-
-def is_held(row: Row) -> bool:
-    """Tell whether a document is held for a budget."""
-    held = DocumentStatus(row["status"]) is DocumentStatus.HELD
-    return held and Code(row["error"]["code"]) is Code.BUDGET_EXCEEDED
 
 
 def amount(row: Row) -> Decimal:

@@ -12,6 +12,7 @@ from typing import Final
 from batchline import audit
 from batchline.aws.control import Control
 from batchline.aws.documents import Documents
+from batchline.aws.documents.waiting import is_held
 from batchline.aws.dynamo import Row
 from batchline.aws.jobs import Jobs
 from batchline.aws.objects import Work
@@ -48,7 +49,7 @@ class Canceller:
         asked: set[str] = set()
         ended: list[str] = []
         for row in rows:
-            if DocumentStatus(row["status"]).terminal or _in_review(row):
+            if DocumentStatus(row["status"]).terminal or is_held(row, Code.REVIEW_NEEDED):
                 continue
             if self._end(row):
                 ended.append(row["document_id"])
@@ -103,8 +104,3 @@ class Canceller:
     def _ring(self, row: Row) -> None:
         queue = self.jobs_queue if row["engine"] == Engine.BATCH else self.on_demand_queue
         queue.ring({"job_id": row["job_id"]})
-
-
-def _in_review(row: Row) -> bool:
-    held = DocumentStatus(row["status"]) is DocumentStatus.HELD
-    return held and Code(row["error"]["code"]) is Code.REVIEW_NEEDED

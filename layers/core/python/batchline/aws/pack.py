@@ -6,7 +6,6 @@ is garbage collection, which the next packer finishes if this one dies or runs o
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -29,10 +28,11 @@ from batchline.aws.means import Means
 from batchline.aws.objects import Work
 from batchline.aws.pipelines import Pipelines
 from batchline.aws.queues import Queue
+from batchline.aws.resting import Resting
 from batchline.budgets import STACK, Lack
 from batchline.cancel import Cancels, documents_of
 from batchline.errors import Code, LostRace
-from batchline.models import DocumentStatus, Engine, Failure, Shard, Tier, timestamp
+from batchline.models import DocumentStatus, Engine, Shard, Tier, timestamp
 from batchline.pack import Planned
 
 LOSER_DELAY_SECONDS: Final = 2
@@ -41,13 +41,6 @@ SOON_SECONDS: Final = 60
 # Shards that are claimed before the clock is read again, and calls that are made at once.
 CLAIMED_AT_ONCE: Final = 200
 CALLS_AT_ONCE: Final = 8
-
-HELD_BECAUSE: Final = {
-    Code.TOO_FEW: "Bedrock's batch needs at least {min_records} records and too_few is wait. The document "
-    "goes on when more records of its model have arrived; upload more, or set too_few: on_demand.",
-    Code.LANE_PAUSED: "The last jobs of {lane} had no success, so no more are opened. {reason} Mend the "
-    "cause, then run `batchline resume {lane}`.",
-}
 
 
 class OutOfTime(Exception):
@@ -176,8 +169,8 @@ class _Run:
 
     def _pack(self, base_model: str, lanes: Sequence[Lane]) -> None:
         """Plan the lanes that share a model's slots, and open their jobs."""
-        now = self._now()
-        slots = self.packer.control.slots.get(base_model)
+        now, packer = self._now(), self.packer
+        slots = packer.control.slots.get(base_model)
         free = slots.free(self._cap(lanes[0].model), now.timestamp())
         queues = {lane.name: self._queues(lane, slots.turn, timestamp(now)) for lane in lanes}
         room = self.means.room({name for some in queues.values() for name in some}, now)
@@ -215,14 +208,15 @@ class _Run:
         self.again = self.again or (more and bool(opened))
         resumed = {name for job in opened for one in job.shards if one.held for name in documents_of(one)}
         reasons = {lane.name: lane.reason for lane in lanes}
+        resting = Resting(packer.documents, packer.control, packer.documents_queue, self.means, packer.clock)
         for shard, code in planned.held:
             self._now()
             lack = planned.lacks.get(shard.shard_id)
-            self.held += self._hold(shard, code, reasons[shard.lane], resumed, lack=lack)
+            self.held += resting.rest(shard, code, reasons[shard.lane], resumed, lack=lack)
         while self._over:
             shard, lack = self._over.pop()
             self._now()
-            self.held += self._hold(shard, Code.BUDGET_EXCEEDED, lack=lack)
+            self.held += resting.rest(shard, Code.BUDGET_EXCEEDED, lack=lack)
 
     def _queues(self, lane: Lane, turn: str, now: str) -> dict[str, Iterator[Shard]]:
         """Begin to read what may be packed of a lane, by pipeline, in the order in which they are served."""
@@ -313,45 +307,6 @@ class _Run:
             _at_once(packer.control.pending.claimed, batched(some, dynamo.BATCH_WRITES, strict=False))
         packer.control.pack_lease.announced(job_id)
         packer.bell(engine).ring({"job_id": job_id})
-
-    def _hold(
-        self,
-        shard: Shard,
-        code: Code,
-        reason: str = "",
-        resumed: AbstractSet[str] = frozenset(),
-        *,
-        lack: Lack | None = None,
-    ) -> bool:
-        """Let a shard's documents rest, once. Its records stay pending.
-
-        `reason` is why its lane is paused; `resumed` are documents that another of their shards has just
-        set going again; `lack` says which budget does not cover it.
-        """
-        documents = documents_of(shard)
-        if shard.held == code:
-            documents &= resumed
-        if not documents:
-            return False
-        for document_id in documents:
-            if shard.held:
-                self.packer.documents.waiting.resume(document_id, shard.held)
-            failure = Failure(code, self._because(shard, code, document_id, reason, lack))
-            found = self.packer.documents.waiting.rest(document_id, shard.pipeline, failure).row
-            if found is not None and found["status"] == DocumentStatus.CHUNKING:
-                return False  # it can rest when it is sealed; a later run sees to it
-        # Aggregate tells the world; rung before the mark, or a crash in between would keep it silent.
-        self.packer.documents_queue.ring_all({"document_id": one} for one in sorted(documents))
-        self.packer.control.pending.mark_held(shard, code)
-        return True
-
-    def _because(self, shard: Shard, code: Code, document_id: str, reason: str, lack: Lack | None) -> str:
-        """Say why a document rests."""
-        if lack is not None:
-            return self.means.said(lack, shard, document_id, self.packer.clock())
-        return HELD_BECAUSE[code].format(
-            min_records=catalog.limits(shard.model).min_records, lane=shard.lane, reason=reason
-        )
 
     def _cap(self, model: str) -> int:
         return catalog.limits(model).slots(self.packer.slot_share)

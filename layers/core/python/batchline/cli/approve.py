@@ -20,10 +20,7 @@ COLUMNS = (Column("document"), Column("pipeline"), Column("name", least=16), Col
 
 def approve(
     context: typer.Context,
-    documents: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[DOCUMENT]...", help="Ids, the start of ids, keys or file names."),
-    ] = None,
+    documents: listing.Named = None,
     *,
     pipeline: Annotated[
         str | None,
@@ -48,8 +45,7 @@ def approve(
     if documents:
         _tell(run, approver.approve_documents(_named(stack, documents, days)))
     elif pipeline is not None:
-        if pipeline not in stack.control.versions.pipelines():
-            raise Problem(f"There is no pipeline {pipeline!r}: `batchline pipelines` lists them.")
+        listing.refuse_unknown(stack, pipeline)
         _tell(run, approver.approve_pipeline(pipeline))
     else:
         waiting = {name: list(approver.held(name)) for name in stack.control.versions.pipelines()}

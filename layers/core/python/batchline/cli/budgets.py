@@ -9,14 +9,16 @@ from typing import Any, Self
 import typer
 
 from batchline import budgets, clock
-from batchline.aws.approve import amount, is_held
+from batchline.aws.approve import amount
 from batchline.aws.control.budgets import Booked
+from batchline.aws.documents.waiting import is_held
 from batchline.aws.dynamo import Row
 from batchline.aws.stack import Stack
 from batchline.budgets import STACK, Scope
 from batchline.cli import tables
 from batchline.cli.session import session
 from batchline.cli.tables import Column
+from batchline.errors import Code
 from batchline.estimate import Estimate
 from batchline.models import timestamp
 from batchline.pipelines import Pipeline
@@ -142,7 +144,7 @@ def warnings(pipeline: Pipeline, found: Estimate, left: Left) -> list[str]:
 
 def told(stack: Stack, row: Row, now: datetime) -> Iterator[tuple[str, str]]:
     """Yield names and values of what somebody wants to know of a document that a budget holds."""
-    if not is_held(row):
+    if not is_held(row, Code.BUDGET_EXCEEDED):
         return
     needs = amount(row)
     limit = budgets.per_document(stack.pipelines.in_force(row["pipeline"]))

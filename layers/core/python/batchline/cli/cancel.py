@@ -13,10 +13,7 @@ from batchline.models import DocumentStatus
 
 def cancel(
     context: typer.Context,
-    documents: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[DOCUMENT]...", help="Ids, the start of ids, keys or file names."),
-    ] = None,
+    documents: listing.Named = None,
     *,
     pipeline: Annotated[
         str | None,
@@ -63,8 +60,7 @@ def _documents(stack: Stack, names: list[str], days: int) -> tuple[str, dict[str
 
 
 def _pipeline(stack: Stack, name: str) -> tuple[str, dict[str, object]]:
-    if name not in stack.control.versions.pipelines():
-        raise Problem(f"There is no pipeline {name!r}: `batchline pipelines` lists them.")
+    listing.refuse_unknown(stack, name)
     stopped = stack.canceller(clock.now).cancel_pipeline(name)
     said = (
         f"Pipeline {name}: all records that were on their way are cancelled, {stopped} job"

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from heapq import merge
 from itertools import batched
-from typing import Final
+from typing import Annotated, Final
+
+import typer
 
 from batchline.aws.chunk import NO_VERSION
 from batchline.aws.stack import Stack
@@ -16,6 +18,11 @@ from batchline.ids import DOCUMENT_LENGTH
 AT_ONCE: Final = 100
 ID_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz234567")
 SHOWN_CANDIDATES: Final = 5
+
+Named = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[DOCUMENT]...", help="Ids, the start of ids, keys or file names."),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +80,12 @@ def _pipelines(stack: Stack, since: str) -> list[str]:
     """
     waited_for = {one.partition("#")[0] for one in stack.documents.problems(since)}
     return sorted({*stack.control.versions.pipelines(), *waited_for, NO_VERSION})
+
+
+def refuse_unknown(stack: Stack, pipeline: str) -> None:
+    """Raise Problem where no pipeline of this name was ever in force."""
+    if pipeline not in stack.control.versions.pipelines():
+        raise Problem(f"There is no pipeline {pipeline!r}: `batchline pipelines` lists them.")
 
 
 def find(stack: Stack, now: datetime, name: str, *, days: int) -> Document:

@@ -15,10 +15,7 @@ from batchline.errors import Code, LostRace
 
 def retry(
     context: typer.Context,
-    documents: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[DOCUMENT]...", help="Ids, the start of ids, keys or file names."),
-    ] = None,
+    documents: listing.Named = None,
     *,
     code: Annotated[
         list[Code] | None,

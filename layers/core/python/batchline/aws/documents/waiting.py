@@ -9,6 +9,11 @@ from batchline.errors import Code
 from batchline.models import DocumentStatus, Failure
 
 
+def is_held(row: Row, code: Code) -> bool:
+    """Tell whether a document is held for this reason."""
+    return bool(row["status"] == DocumentStatus.HELD and row["error"]["code"] == code)
+
+
 class Waiting(dynamo.Table):
     """Rows of the documents table, as pack, aggregate and reconcile hold them and let them go on."""
 
