@@ -205,7 +205,7 @@ def test_a_refused_upload_has_a_row_that_says_why(
 def test_what_is_too_large_is_not_read(world: World) -> None:
     ready(world)
     body = world.upload("inbox/notes/huge.txt", "x", send=False)
-    body["Records"][0]["s3"]["object"]["size"] = 10_000_000_001
+    body["Records"][0]["s3"]["object"]["size"] = 10 * 2**30 + 1
     world.send("UploadsQueue", body)
     world.calls.made.clear()
     world.deliver("UploadsQueue")
