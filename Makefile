@@ -62,6 +62,7 @@ bench: .venv/.installed ## Measure speed and memory
 	$(BIN)/python bench/chunking.py
 	$(BIN)/python bench/cold_import.py
 	$(BIN)/python bench/collecting.py
+	$(BIN)/python bench/counting.py
 	$(BIN)/python bench/input_building.py
 	$(BIN)/python bench/large.py --gigabytes 1
 	$(BIN)/python bench/packing.py

@@ -152,7 +152,7 @@ def at_most(estimated: int, model: str) -> int:
 
 
 def count_tokens(text: str, model: str) -> int:
-    """Count the tokens of a text for a model: at 20 MB/s or more where its words repeat."""
+    """Count the tokens of a text for a model; bench/RESULTS.md says how fast, by tokenizer and language."""
     return counter(model)(text)
 
 
