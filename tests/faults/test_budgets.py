@@ -133,7 +133,7 @@ def test_nothing_of_a_large_document_is_asked_before_all_of_it_is_known(make_sma
     packed = []
 
     def pack_between(name: str, parameters: Any) -> None:
-        if name == "dynamodb.UpdateItem" and ":queued" in parameters.get("ExpressionAttributeValues", ()):
+        if name == "dynamodb.UpdateItem" and ":new_sealed" in parameters.get("ExpressionAttributeValues", ()):
             world.calls.watch = None
             packed.append((len(world.pending()), world.pack().jobs))
 

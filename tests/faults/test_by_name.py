@@ -176,7 +176,7 @@ def test_all_records_are_settled_before_a_large_document_is_sealed(make: Make) -
     world.upload("inbox/rows/large.jsonl", rows(*(f"row {n}" for n in range(8))))
 
     def hurry(name: str, parameters: Any) -> None:
-        if name == "dynamodb.UpdateItem" and ":yes" in parameters["ExpressionAttributeValues"]:
+        if name == "dynamodb.UpdateItem" and ":new_sealed" in parameters["ExpressionAttributeValues"]:
             world.calls.watch = None
             for _ in range(6):
                 world.minute()
@@ -199,14 +199,14 @@ def test_chunk_dies_as_it_seals_a_document_that_is_settled_already(make: Make) -
     world.upload("inbox/rows/large.jsonl", rows(*(f"row {n}" for n in range(8))))
 
     def hurry(name: str, parameters: Any) -> None:
-        if name == "dynamodb.UpdateItem" and ":yes" in parameters["ExpressionAttributeValues"]:
+        if name == "dynamodb.UpdateItem" and ":new_sealed" in parameters["ExpressionAttributeValues"]:
             world.calls.watch = None
             for _ in range(6):
                 world.minute()
             world.calls.begin("chunk")
 
     def seal_only(name: str, parameters: Any, reply: Any) -> Any:
-        if name == "dynamodb.UpdateItem" and ":yes" in parameters["ExpressionAttributeValues"]:
+        if name == "dynamodb.UpdateItem" and ":new_sealed" in parameters["ExpressionAttributeValues"]:
             raise Died
         return reply
 

@@ -175,7 +175,7 @@ def test_an_end_whose_reply_was_lost_is_published(world: World) -> None:
     """botocore repeats the update, and the repetition finds the document ended."""
 
     def once_more(name: str, parameters: Any) -> None:
-        if name == "dynamodb.UpdateItem" and ":finished" in parameters["ExpressionAttributeValues"]:
+        if name == "dynamodb.UpdateItem" and ":new_finished_at" in parameters["ExpressionAttributeValues"]:
             world.calls.watch = None
             made = {k: v for k, v in parameters.items() if not k.startswith("Return")}
             world.calls.end()
@@ -184,6 +184,7 @@ def test_an_end_whose_reply_was_lost_is_published(world: World) -> None:
 
     world.calls.watch = once_more
     says(world, "Good.")
+    assert world.calls.watch is None, "the end was not repeated"
     assert len(world.events()) == 1
 
 

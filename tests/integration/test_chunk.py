@@ -211,7 +211,7 @@ def test_what_is_too_large_is_not_read(world: World) -> None:
     world.deliver("UploadsQueue")
     row = world.document("inbox/notes/huge.txt")
     assert row["error"]["code"] == "UPLOAD_TOO_LARGE"
-    assert "10,000,000,001" in row["error"]["message"]
+    assert "10,737,418,241" in row["error"]["message"]
     assert world.calls.of("s3.GetObject") == []
 
 
