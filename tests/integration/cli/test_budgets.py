@@ -30,6 +30,15 @@ def test_a_document_over_its_budget_is_explained_and_approved(limited: Cli) -> N
     assert "per day       0.1 of 0.1 USD left; 0 spent, 0 reserved" in said
     assert "per month     0.01 of 0.01 USD left; 0 spent, 0 reserved" in said
     assert f"goes on       with `batchline approve {document_id}`" in said
+    held = limited.run("status", "a.csv", "--json").json["budget"]
+    assert (held["needs_usd"], held["per_document_usd"], held["lacking"]) == (
+        held["may_cost_usd"],
+        "0.001",
+        ["document"],
+    )
+    assert held["needs_usd"].startswith("0.00323")
+    assert (held["day"]["left_usd"], held["month"]["left_usd"], held["approved"]) == ("0.1", "0.01", False)
+    assert held["goes_on"].startswith(f"with `batchline approve {document_id}`")
     listed = limited.run("approve")
     assert "a.csv" in listed.out
     approved = limited.run("approve", "a.csv")
@@ -37,6 +46,7 @@ def test_a_document_over_its_budget_is_explained_and_approved(limited: Cli) -> N
     assert "Approved: 1 document, at most 0.00323" in approved.out
     limited.settle()
     assert limited.world.document()["status"] == "COMPLETED"
+    assert limited.run("status", "a.csv", "--json").json["budget"] is None
     assert limited.run("approve").err == "No document is held for a budget.\n"
     # 100 in and 20 out a record: 0.000648 USD in a batch.
     rows = {one["period"]: one for one in limited.run("limits", "budgets", "--json").json["budgets"]}

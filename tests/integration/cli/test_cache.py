@@ -87,4 +87,4 @@ def test_a_cache_is_shown_and_forgotten() -> None:
         assert cli.run("cache", "rows").out == "rows: no answers.\n"
         assert cli.run("--json", "cache", "rows", "--clear").json == {"pipeline": "rows", "forgotten": 2}
         said = cli.run("cache", "row")
-        assert (said.code, said.err) == (2, "Error: There is no pipeline 'row'; did you mean rows?.\n")
+        assert (said.code, said.err) == (2, "Error: There is no pipeline 'row'; did you mean rows?\n")

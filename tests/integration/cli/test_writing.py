@@ -86,7 +86,7 @@ def test_upload_for_a_pipeline_that_is_not_there_warns_and_goes_on(cli: Cli, tmp
     cli.pipeline("notes")
     file = write(tmp_path / "a.txt", "A note.")
     said = cli.run("upload", str(file), "-p", "nots", "--watch", "--json")
-    assert "There is no pipeline 'nots' yet; did you mean notes?" in said.err
+    assert "There is no pipeline 'nots' yet; did you mean notes? Its documents are HELD" in said.err
     assert said.code == 1
     assert [one["document"]["status"] for one in said.json["uploads"]] == ["HELD"]
     assert cli.run("status", "--json").json["documents"][0]["pipeline"] == "nots"
@@ -132,7 +132,7 @@ def test_a_wrong_pipeline_file_is_not_uploaded(cli: Cli, tmp_path: Path) -> None
     for command in ("put", "check"):
         said = cli.run("pipeline", command, str(file))
         assert (said.code, said.out) == (1, "")
-        assert "line 2: unknown key promt; did you mean prompt?" in said.err
+        assert "line 2: unknown key promt; did you mean prompt? Correct the file" in said.err
     assert keys() == []
 
 

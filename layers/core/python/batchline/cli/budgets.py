@@ -1,6 +1,6 @@
 """`batchline limits budgets`, and what `batchline status` says of a document that a budget holds."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -142,36 +142,72 @@ def warnings(pipeline: Pipeline, found: Estimate, left: Left) -> list[str]:
     return said
 
 
-def told(stack: Stack, row: Row, now: datetime) -> Iterator[tuple[str, str]]:
-    """Yield names and values of what somebody wants to know of a document that a budget holds."""
-    if not is_held(row, Code.BUDGET_EXCEEDED):
-        return
-    needs = amount(row)
-    limit = budgets.per_document(stack.pipelines.in_force(row["pipeline"]))
-    approvals = stack.control.marks.approvals()
-    approved = approvals.covers(row["document_id"], row["pipeline"], row["received_at"])
-    day, month = of_day(stack, row["pipeline"], now), of_month(stack, now)
-    after = Decimal(row["committed_usd"]) + Decimal(row.get("needs_usd", 0))
-    lacking = [
-        scope
-        for scope, lacks in (
-            (Scope.MONTH, month.left is not None and needs > month.left),
-            (Scope.DOCUMENT, limit is not None and after > limit and not approved),
-            (Scope.DAY, day.left is not None and needs > day.left and not approved),
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """What somebody wants to know of a document that a budget holds; money is in USD.
+
+    It `needs` so much of a day and a month, and may have cost `after` of its own budget then; `lacking` are
+    the budgets that do not cover it, and `goes_on` says when it goes on by itself, and how sooner.
+    """
+
+    needs: Decimal
+    approved: bool
+    per_document: Decimal | None
+    after: Decimal
+    day: State
+    month: State
+    lacking: tuple[Scope, ...]
+    goes_on: str
+
+    @classmethod
+    def of(cls, stack: Stack, row: Row, now: datetime) -> Self | None:
+        """Read the budgets of a document. None: no budget holds it."""
+        if not is_held(row, Code.BUDGET_EXCEEDED):
+            return None
+        needs = amount(row)
+        limit = budgets.per_document(stack.pipelines.in_force(row["pipeline"]))
+        approvals = stack.control.marks.approvals()
+        approved = approvals.covers(row["document_id"], row["pipeline"], row["received_at"])
+        day, month = of_day(stack, row["pipeline"], now), of_month(stack, now)
+        after = Decimal(row["committed_usd"]) + Decimal(row.get("needs_usd", 0))
+        lacking = tuple(
+            scope
+            for scope, lacks in (
+                (Scope.MONTH, month.left is not None and needs > month.left),
+                (Scope.DOCUMENT, limit is not None and after > limit and not approved),
+                (Scope.DAY, day.left is not None and needs > day.left and not approved),
+            )
+            if lacks
         )
-        if lacks
-    ]
-    yield "needs", f"at most {budgets.up(needs)} USD{', approved' if approved else ''}"
-    if limit is not None:
-        yield "per document", f"{budgets.down(limit)} USD, and it may cost {budgets.up(after)}"
-    if day.limit is not None:
-        yield "per day", str(day)
-    if month.limit is not None:
-        yield "per month", str(month)
-    yield "goes on", _when(lacking, needs, day, now, row["document_id"])
+        goes_on = _when(lacking, needs, day, now, row["document_id"])
+        return cls(needs, approved, limit, after, day, month, lacking, goes_on)
+
+    def facts(self) -> Iterator[tuple[str, str]]:
+        """Yield names and values."""
+        yield "needs", f"at most {budgets.up(self.needs)} USD{', approved' if self.approved else ''}"
+        if self.per_document is not None:
+            limit, after = budgets.down(self.per_document), budgets.up(self.after)
+            yield "per document", f"{limit} USD, and it may cost {after}"
+        if self.day.limit is not None:
+            yield "per day", str(self.day)
+        if self.month.limit is not None:
+            yield "per month", str(self.month)
+        yield "goes on", self.goes_on
+
+    def json(self) -> dict[str, Any]:
+        return {
+            "needs_usd": self.needs,
+            "approved": self.approved,
+            "per_document_usd": self.per_document,
+            "may_cost_usd": self.after,
+            "day": self.day.json(),
+            "month": self.month.json(),
+            "lacking": self.lacking,
+            "goes_on": self.goes_on,
+        }
 
 
-def _when(lacking: list[Scope], needs: Decimal, day: State, now: datetime, document_id: str) -> str:
+def _when(lacking: Sequence[Scope], needs: Decimal, day: State, now: datetime, document_id: str) -> str:
     """Say when a document goes on by itself, and how sooner."""
     approve = f"`batchline approve {document_id}`"
     if not lacking:

@@ -9,7 +9,7 @@ from batchline import clock
 from batchline.aws.cache import Cache
 from batchline.cli.session import Problem, session
 from batchline.models import timestamp
-from batchline.pipelines import did_you_mean
+from batchline.pipelines import did_you_mean, ended
 
 
 def command(
@@ -25,7 +25,7 @@ def command(
     run = session(context)
     known = run.stack.control.versions.pipelines()
     if pipeline not in known:
-        raise Problem(f"There is no pipeline {pipeline!r}{did_you_mean(pipeline, known)}.")
+        raise Problem(ended(f"There is no pipeline {pipeline!r}{did_you_mean(pipeline, known)}"))
     cache = Cache(run.stack.control.client, run.stack.control.table)
     now = int(clock.now().timestamp())
     # What a job is about to ask stays claimed.

@@ -34,14 +34,15 @@ WAYS: Final = (
 )
 COMPARED: Final = (
     Column("model", least=16),
-    Column("records", "right", drop=3),
-    Column("tokens\nin", "right", drop=2),
-    Column("tokens\nout", "right", drop=2),
+    Column("records", "right", drop=4),
+    Column("tokens\nin", "right", drop=3),
+    Column("tokens\nout", "right", drop=3),
     Column("as planned\nUSD", "right"),
-    Column("at most\nUSD", "right", drop=1),
+    Column("at most\nUSD", "right", drop=2),
     Column("batch\nUSD", "right"),
     Column("flex\nUSD", "right"),
     Column("on demand\nUSD", "right"),
+    Column("priority\nUSD", "right", drop=1),
 )
 SENTENCES: Final = {
     "half": "~ is half of the on-demand price, where no other is known.",
@@ -277,7 +278,7 @@ def _row(one: Estimate) -> tuple[str, ...]:
         f"{one.expected.output_tokens:,}",
         _usd(one.planned, one.planned.expected),
         _usd(one.planned, one.planned.most),
-        *(ways.get(way, "–") for way in ("batch", "flex", "on demand")),
+        *(ways.get(way, "–") for way in ("batch", "flex", "on demand", "priority")),
     )
 
 

@@ -13,7 +13,7 @@ from batchline.cli.tables import Column
 from batchline.cli.views.entries import Entry
 from batchline.cli.views.parts import Reused, amounts
 from batchline.models import Charge, Usage
-from batchline.pipelines import did_you_mean
+from batchline.pipelines import did_you_mean, ended
 
 NOBODY: Final = "(unattributed)"
 NONE: Final = "(none)"
@@ -73,7 +73,7 @@ def label(name: str) -> Callable[[Entry], str]:
         return lambda one: one.tags.get(tag, NONE)
     if name not in KEYS:
         known = [*KEYS, "tag:NAME"]
-        raise Problem(f"--by {name} is not known{did_you_mean(name, known)}.")
+        raise Problem(ended(f"--by {name} is not known{did_you_mean(name, known)}"))
     return KEYS[name]
 
 

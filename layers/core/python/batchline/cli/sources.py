@@ -17,7 +17,7 @@ from batchline.cli import listing, pipelines, upload
 from batchline.cli.session import Problem, Session
 from batchline.expected import Earlier
 from batchline.models import timestamp
-from batchline.pipelines import NAME, Pipeline, did_you_mean
+from batchline.pipelines import NAME, Pipeline, did_you_mean, ended
 
 S3: Final = "s3://"
 YAML: Final = (".yaml", ".yml")
@@ -58,7 +58,7 @@ def choose(run: Session, named: str) -> Chosen:
     if version is None:
         names = run.stack.control.versions.pipelines()
         hint = did_you_mean(named, names) if names else "; none is in force"
-        raise Problem(f"A pipeline file ends in .yaml, and there is no pipeline {named!r}{hint}")
+        raise Problem(ended(f"A pipeline file ends in .yaml, and there is no pipeline {named!r}{hint}"))
     account.adopt(run.stack.work.bucket)
     return Chosen(named, run.stack.pipelines.get(named, version), version)
 

@@ -250,13 +250,27 @@ def _one(run: Session, name: str, *, days: int, watch: bool) -> None:
     if run.as_json:
         entries = _entries(run.stack, found)
         jobs = _jobs(run.stack, found)
+        hold = _hold(run.stack, found, clock.now())
         run.write_json(
-            found.json() | {"jobs": [one.json() for one in jobs], "costs": [one.json() for one in entries]}
+            found.json()
+            | {
+                "budget": hold.json() if hold else None,
+                "jobs": [one.json() for one in jobs],
+                "costs": [one.json() for one in entries],
+            }
         )
     else:
         run.console.print(_details(run, found, clock.now()))
     if watch and moved and found.status != DocumentStatus.COMPLETED:
         fail()
+
+
+def _hold(stack: Stack, one: Document, now: datetime) -> budgets.Hold | None:
+    """Read the budgets of a document that one of them holds."""
+    if one.failure is None or one.failure.code != Code.BUDGET_EXCEEDED:
+        return None
+    row = stack.documents.get(one.document_id)
+    return budgets.Hold.of(stack, row, now) if row else None
 
 
 def _entries(stack: Stack, document: Document) -> list[Entry]:
@@ -320,9 +334,8 @@ def _details(run: Session, one: Document, now: datetime) -> RenderableType:
         facts.append(("result", run.stack.work.uri(one.result_key), ""))
     if one.failure:
         facts.append(("error", f"{one.failure.code}: {one.failure.message}", style_of(one.status)))
-    if one.failure and one.failure.code == Code.BUDGET_EXCEEDED:
-        row = run.stack.documents.get(one.document_id)
-        facts += ((name, said, "") for name, said in (budgets.told(run.stack, row, now) if row else ()))
+    if hold := _hold(run.stack, one, now):
+        facts += ((name, said, "") for name, said in hold.facts())
     parts: list[RenderableType] = [fields(facts)]
     entries = {entry.job_id: entry for entry in _entries(run.stack, one)}
     jobs = _jobs(run.stack, one)

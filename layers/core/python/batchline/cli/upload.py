@@ -15,7 +15,7 @@ from batchline.cli.session import Problem, fail, session
 from batchline.cli.tables import Column
 from batchline.cli.tracking import File, Tracked
 from batchline.errors import Refused
-from batchline.pipelines import NAME, did_you_mean
+from batchline.pipelines import NAME, did_you_mean, ended
 
 KEY_BYTES: Final = 1024  # https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
 COLUMNS: Final = (
@@ -108,10 +108,9 @@ def _warn(stack: Stack, pipeline: str, *, tell: Callable[[str], None]) -> None:
     if stack.control.versions.current(pipeline) is None:
         names = stack.control.versions.pipelines()
         hint = did_you_mean(pipeline, names) if names else ""
-        tell(
-            f"There is no pipeline {pipeline!r} yet{hint}. Its documents are HELD until it is there: "
-            f"`batchline pipeline put {pipeline}.yaml`."
-        )
+        missing = ended(f"There is no pipeline {pipeline!r} yet{hint}")
+        put = f"`batchline pipeline put {pipeline}.yaml`"
+        tell(f"{missing} Its documents are HELD until it is there: {put}.")
 
 
 def _says(one: Tracked) -> str:

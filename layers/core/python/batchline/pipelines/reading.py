@@ -8,7 +8,7 @@ import yaml
 from pydantic import ValidationError
 
 from batchline.errors import Code, Refused
-from batchline.pipelines.hints import did_you_mean
+from batchline.pipelines.hints import did_you_mean, ended
 from batchline.pipelines.pipeline import Pipeline
 from batchline.pipelines.sections import (
     KEYS,
@@ -78,7 +78,7 @@ def parse(data: bytes) -> Pipeline:
 
 
 def _invalid(message: str) -> Refused:
-    return Refused(Code.PIPELINE_INVALID, f"{message}. Correct the file and upload it again.")
+    return Refused(Code.PIPELINE_INVALID, f"{ended(message)} Correct the file and upload it again.")
 
 
 def _yaml_problem(error: yaml.YAMLError, text: str) -> str:
