@@ -36,7 +36,7 @@ def test_a_document_over_its_budget_is_explained_and_approved(limited: Cli) -> N
         "0.001",
         ["document"],
     )
-    assert held["needs_usd"].startswith("0.00323")
+    assert held["needs_usd"].startswith("0.0032")
     assert (held["day"]["left_usd"], held["month"]["left_usd"], held["approved"]) == ("0.1", "0.01", False)
     assert held["goes_on"].startswith(f"with `batchline approve {document_id}`")
     listed = limited.run("approve")

@@ -67,10 +67,13 @@ def test_models_are_compared(tmp_path: Path) -> None:
     said = run("estimate", table, "-p", file, "--compare", f"{NOVA},us.amazon.nova-pro-v1:0,{NOVA}", "--json")
     assert said.code == 0
     assert [one["model"] for one in said.json["models"]] == [HAIKU, NOVA, "us.amazon.nova-pro-v1:0"]
-    laid = run("estimate", table, "-p", file, "--compare", "us.amazon.nova-pro-v1:0").out
-    assert "priority" in laid
-    (haiku, nova) = (next(line for line in laid.splitlines() if name in line) for name in (HAIKU[:9], "nova"))
-    assert (haiku.split()[-1], nova.split()[-1] > "0") == ("–", True)
+    asked = ("estimate", table, "-p", file, "--compare", "us.amazon.nova-pro-v1:0")
+    laid = run(*asked, width=160).out.splitlines()
+    assert [line.split()[-1] for line in laid[:2]] == ["priority", "USD"]
+    last = {line.split()[0]: line.split()[-2:] for line in laid if line.startswith("us.")}
+    on_demand, priority = map(Decimal, last["us.amazon.nova-pro-v1:0"])
+    assert abs(priority - on_demand * Decimal("1.75")) <= Decimal("0.000002")  # both are rounded
+    assert last[HAIKU][-1] == "–"
     said = run("estimate", table, "-p", file, "--compare", "amazon.titan-embed-text-v2:0")
     assert said.code == 1
     assert "amazon.titan-embed-text-v2:0 cannot do this: amazon.titan-embed" in said.err

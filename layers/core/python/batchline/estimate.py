@@ -140,7 +140,8 @@ class Survey:
             self._close()
         self._records += len(part.records)
         self._bytes += size
-        self._tokens += part.input_tokens
+        # One by one, as the meter takes them: a part's own sum is weighed in one piece.
+        self._tokens += sum(one.input_tokens for one in part.records)
         for one in part.records:
             read = self.meter.add(one)
             if len(one.model_input) > SHORT_PROMPT:
