@@ -179,6 +179,12 @@ def test_a_table_is_a_record_per_row() -> None:
     assert found == ["山田:3 0\nname: 山田\nitems: 3", "鈴木: 1\nname: 鈴木\nitems: "]
 
 
+def test_only_prompts_that_may_be_long_are_told() -> None:
+    (part,) = parts(b"a\nshort\n" + b"x" * 70_000 + b"\n", "b.csv", spec=pipeline(chunk={"by": "row"}))
+    assert len(part.records) == 2
+    assert part.lengths == [part.records[1].input_tokens]
+
+
 def test_a_record_may_have_several_rows() -> None:
     template = "{% for one in rows %}{{ one.a }}{% endfor %} {{ chunk.start }}-{{ chunk.end }} {{ text }}"
     found = prompts(b"a\n1\n2\n3\n", "t.csv", chunk={"by": "row", "rows": 2}, prompt=template)
