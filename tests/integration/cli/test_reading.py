@@ -145,8 +145,8 @@ def test_what_was_charged_stands_beside_the_estimate(done: Cli) -> None:
     facts = dict(line.split(maxsplit=1) for line in done.run("status", "table.csv").lines if line[:1].strip())
     # 120 records of 14 tokens, of which the first 100 are weighed together, which is 2 less; and a quarter of
     # 1,024 in each answer, in a batch at 0.03 and 0.12 USD per million: 1,678 * 0.03 + 30,720 * 0.12 is
-    # 50.34 + 3,686.4 millionths. At most 5,437 in and 122,880 out on demand, at 0.06 and 0.24: 326.22 + 29,491.2.
-    # The cost of 648 is 82.66 % less than was expected.
+    # 50.34 + 3,686.4 millionths. At most 5,437 in and 122,880 out on demand, at 0.06 and
+    # 0.24: 326.22 + 29,491.2. The cost of 648 is 82.66 % less than was expected.
     assert facts["estimate"] == "0.00373674 USD, at most 0.02981742; it cost 82.7% less"
 
 
