@@ -94,7 +94,7 @@ def test_a_refresh_of_the_data_file_keeps_older_prices(
     said[NOVA] = {"input_cost_per_token": 7e-08, "output_cost_per_token": 2.4e-07}
     assert cli.run("prices", "refresh", "--from", "litellm").code == 0
     written = PriceList.load(file.read_bytes(), "it")
-    rows = written.by_key[NOVA, "base", Kind.ON_DEMAND]
+    rows = written.by_key[NOVA, "base", Kind.ON_DEMAND, False]
     assert [str(one.input) for one in rows] == ["0.06", "0.07"]
     assert (rows[1].since, rows[1].source) == (date(2026, 11, 23), "litellm 9.9")
     assert len(written.entries) == len(prices.packaged().entries) + 1
