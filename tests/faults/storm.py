@@ -8,9 +8,11 @@ import secrets
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, ClassVar
 
 import pytest
+from batchline.aws.jobs import LEASE_SECONDS, RENEW_SECONDS
 from batchline.ids import RecordId
 from batchline.models import Usage
 
@@ -24,6 +26,8 @@ from tests.integration.world import BATCH_SIZES, MAX_RECEIVES, NOVA, Message, Wo
 STEPS = 60
 UPLOADS = 6
 CALLS_UNDER_WAY = 16
+# What a working run always has left of its lease.
+LEASE_LEFT = timedelta(seconds=LEASE_SECONDS - RENEW_SECONDS)
 SCHEMA = {"type": "object", "required": ["n"], "properties": {"n": {"type": "integer"}}}
 PIPELINES: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -45,7 +49,11 @@ def sure(_record_id: str, _body: dict[str, Any]) -> Say:
 
 @dataclass
 class Storm:
-    """One storm over one world. `killed` is how many runs of invoke were cut off."""
+    """One storm over one world.
+
+    `killed` is how many runs of invoke were cut off, or frozen for longer than their lease lasts: another run
+    may make the calls as well that such a one had under way.
+    """
 
     world: World
     seed: int
@@ -217,7 +225,7 @@ class Storm:
 
     def overtake(self) -> None:
         """Let other functions run while this one is frozen."""
-        calls = self.world.calls
+        calls, since = self.world.calls, self.world.clock()
         before = calls.stage, calls._dead, calls.watch
         calls.watch = None
         if self.depth < 2:
@@ -227,6 +235,8 @@ class Storm:
             self.depth -= 1
         calls.stage, calls._dead, calls.watch = before
         calls._inside = True
+        if calls.stage == "invoke" and self.world.clock() - since >= LEASE_LEFT:
+            self.killed += 1
 
     def lost(self) -> list[tuple[str, Message]]:
         """Take the dead letters out, with the queue that each of them comes from."""
