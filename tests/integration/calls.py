@@ -49,7 +49,10 @@ class Call:
 
 @dataclass
 class Calls:
-    """Counts the calls of the stages. The `at`-th one from `arm` on has the fault."""
+    """Counts the calls of the stages. The `at`-th one from `arm` on has the fault.
+
+    `counted` tells by stage and name which calls count, where not all do.
+    """
 
     made: list[Call] = field(default_factory=list)
     watch: Callable[[str, Any], None] | None = None
@@ -58,12 +61,14 @@ class Calls:
     _dead: bool = False
     _fault: Fault | None = None
     _left: int = 0
+    _counted: Callable[[str, str], bool] = lambda _stage, _name: True
     stage: str = ""
     struck: str = ""
     _lock: Any = field(default_factory=threading.RLock)
 
-    def arm(self, fault: Fault, at: int) -> None:
+    def arm(self, fault: Fault, at: int, counted: Callable[[str, str], bool] | None = None) -> None:
         self._fault, self._left, self.struck = fault, at, ""
+        self._counted = counted or (lambda _stage, _name: True)
 
     def disarm(self) -> None:
         self._fault = None
@@ -107,7 +112,7 @@ class Calls:
             return reply
 
     def _due(self, name: str) -> Fault | None:
-        if self._fault is None:
+        if self._fault is None or not self._counted(self.stage, name):
             return None
         self._left -= 1
         if self._left:
