@@ -146,6 +146,11 @@ def test_earlier_answers_tell_how_long_answers_are() -> None:
     assert "25% of max_tokens" in expected.answers(said).basis
 
 
+def test_what_came_from_the_cache_tells_nothing_of_the_length_of_answers() -> None:
+    assert Earlier.of([(5, 3, 80), (2, 0, 40)]) == Earlier(2, 4, 120)
+    assert Earlier.of([]) is None
+
+
 def test_vectors_write_no_tokens() -> None:
     said = pipelines.parse(
         b"{model: amazon.titan-embed-text-v2:0, prompt: '{{ text }}', combine: list, chunk: {by: row}}"

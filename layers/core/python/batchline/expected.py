@@ -25,6 +25,18 @@ class Earlier:
     records: int
     output_tokens: int
 
+    @classmethod
+    def of(cls, documents: Iterable[tuple[int, int, int]]) -> "Earlier | None":
+        """Add up documents: their answers, those from the cache, and tokens of output. None: no document.
+
+        An answer from the cache has had no tokens where it was used again.
+        """
+        listed = list(documents)
+        if not listed:
+            return None
+        answered = sum(answers - cached for answers, cached, _ in listed)
+        return cls(len(listed), answered, sum(tokens for _, _, tokens in listed))
+
 
 @dataclass(frozen=True, slots=True)
 class Answers:

@@ -308,9 +308,6 @@ class Outcomes:
             yield start
             start += 1
 
-    def has_line(self, position: int) -> bool:
-        return self._part[position] != NOT_READ
-
     def usage(self, position: int) -> Usage:
         return self._usage(self._tokens, position)
 

@@ -34,13 +34,8 @@ class EarlierAnswers:
     def _read(self, pipeline: str, version: str, now: datetime) -> Earlier | None:
         days = ((now - timedelta(days=back)).date().isoformat() for back in range(DAYS))
         found = (name for day in days for _, name in self.documents.of_day(pipeline, day))
-        rows = [
-            row
+        return Earlier.of(
+            (int(row["succeeded"]), int(row.get("cached", 0)), int(row["output_tokens"]))
             for row in self.documents.get_many(islice(found, DOCUMENTS))
             if row["output_tokens"] and row["pipeline_version"] == version
-        ]
-        if not rows:
-            return None
-        # What came from the cache has had no tokens here.
-        answered = sum(int(row["succeeded"]) - int(row.get("cached", 0)) for row in rows)
-        return Earlier(len(rows), answered, sum(int(row["output_tokens"]) for row in rows))
+        )

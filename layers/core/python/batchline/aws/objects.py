@@ -121,12 +121,6 @@ class Work:
         )
         return reader.given
 
-    def copy_blocks(self, keys: Iterable[str]) -> Iterator[bytes]:
-        """Stream the content of objects one after the other."""
-        for key in keys:
-            body = self.client.get_object(Bucket=self.bucket, Key=key)["Body"]
-            yield from body.iter_chunks(READ_BYTES)
-
     def read_ahead(self, sizes: Iterable[tuple[str, int]]) -> Generator[bytes]:
         """Stream the content of objects, each given by key and size in bytes, one after the other.
 

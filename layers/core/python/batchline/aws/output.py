@@ -26,7 +26,6 @@ from batchline.structured import storable
 
 PART_BYTES: Final = 64_000_000
 INLINE_BYTES: Final = 4_096  # longer answers stay in the output; the row points to them
-ROWS_AT_ONCE: Final = 500
 
 
 @dataclass(frozen=True, slots=True)

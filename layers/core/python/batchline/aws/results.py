@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 
-KEPT_DAYS: Final = 365
 # More at once would only be throttled: the results of one document are one partition of the table.
 WRITERS: Final = 4
 GROUPS: Final = 5  # requests a writer makes before the next rows are read

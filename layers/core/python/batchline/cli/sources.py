@@ -73,13 +73,10 @@ def earlier(run: Session, chosen: Chosen) -> Earlier | None:
         days=EARLIER_DAYS,
         limit=EARLIER_DOCUMENTS,
         pipeline=chosen.name,
-        keep=lambda one: one.succeeded > 0,
+        keep=lambda one: one.succeeded > one.reused.cached,
     ).documents
     found = [one for one in listed if one.version == chosen.version] or listed
-    if not found:
-        return None
-    written = sum(one.usage.output_tokens for one in found)
-    return Earlier(len(found), sum(one.succeeded for one in found), written)
+    return Earlier.of((one.succeeded, one.reused.cached, one.usage.output_tokens) for one in found)
 
 
 def files(places: Sequence[str], name: str) -> Iterator[intake.File]:
