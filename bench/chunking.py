@@ -35,7 +35,7 @@ MAX_TOKENS = 1_000
 
 def sentences(language: str) -> list[str]:
     if language == "ja":
-        gold = (ROOT / "tests/unit/sentences.txt").read_text("utf-8").split("## ")
+        gold = (ROOT / "tests/unit/splitting/sentences.txt").read_text("utf-8").split("## ")
         part = next(one for one in gold if one.startswith("ja\n"))
         return [line.replace("¦", "") for line in part.splitlines()[1:]]
     prose = "\n".join(path.read_text("utf-8") for path in sorted((ROOT / "docs").glob("*.md")))

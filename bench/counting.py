@@ -34,7 +34,7 @@ def counter(name: str) -> Callable[[str], int]:
         import ctok
 
         return lambda piece: int(ctok.token_count(piece, "3.0"))
-    from batchline import tokenizers
+    from batchline.tokens import tokenizers
 
     return lambda piece: tokenizers.count(piece, "o200k" if name == "o200k" else "claude-3")
 

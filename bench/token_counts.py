@@ -1,8 +1,8 @@
-"""Writes tests/unit/token_counts.json: reference counts of the published tokenizers.
+"""Writes tests/unit/tokens/token_counts.json: reference counts of the published tokenizers.
 
 Run it in an environment that has bench/token_counts.in:
-`python bench/token_counts.py tests/unit/token_counts.json`. The texts are kept in the file, so that the
-counts stay true whatever becomes of the files that they were taken from.
+`python bench/token_counts.py tests/unit/tokens/token_counts.json`. The texts are kept in the file, so that
+the counts stay true whatever becomes of the files that they were taken from.
 """
 
 import json
@@ -21,7 +21,7 @@ CHARACTERS = 2_500
 
 def texts() -> dict[str, str]:
     cases: dict[str, list[str]] = {}
-    for line in (ROOT / "tests/unit/sentences.txt").read_text("utf-8").splitlines():
+    for line in (ROOT / "tests/unit/splitting/sentences.txt").read_text("utf-8").splitlines():
         if line.startswith("## "):
             cases[line[3:]] = []
         elif not line.startswith("#"):

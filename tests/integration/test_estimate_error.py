@@ -11,9 +11,10 @@ from typing import Any
 
 import orjson
 import pytest
-from batchline import catalog, chunk, estimate, expected, intake, pipelines, tokens
-from batchline.estimate import Meter, Survey
+from batchline import catalog, chunk, intake, pipelines, tokens
 from batchline.intake import File
+from batchline.money import estimate, expected
+from batchline.money.estimate import Meter, Survey
 from batchline.pipelines import Pipeline
 
 from local.bedrock import catalog as emulated
@@ -38,7 +39,7 @@ JAPANESE = (
     "summary/notices/断水のお知らせ-sjis.txt",
     "facts/contracts/秘密保持契約書.txt",
 )
-REFERENCE = json.loads(Path("tests/unit/token_counts.json").read_text("utf-8"))
+REFERENCE = json.loads(Path("tests/unit/tokens/token_counts.json").read_text("utf-8"))
 
 
 def pipeline(model: str, **keys: Any) -> Pipeline:

@@ -7,10 +7,10 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from batchline import overhead
 from batchline.aws import clients, dynamo
 from batchline.aws.meter import S3_READS, Meter, units
-from batchline.overhead import Work
+from batchline.money import overhead
+from batchline.money.overhead import Work
 from botocore.awsrequest import AWSResponse
 
 from tests.faults import audit

@@ -5,8 +5,9 @@ import json
 import sys
 from pathlib import Path
 
-from batchline import formats, tokenizers
+from batchline import formats
 from batchline.formats import Archive, Content, Image, Scan, Table, Text
+from batchline.tokens import tokenizers
 
 WORDS = "Two words, 二つの言葉。"
 

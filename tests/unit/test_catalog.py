@@ -7,7 +7,7 @@ import pytest
 from batchline import catalog
 from batchline.catalog import Account, AccountError
 from batchline.models import Engine
-from batchline.prices import packaged, price
+from batchline.money.prices import packaged, price
 from pydantic import ValidationError
 
 NOVA = "amazon.nova-lite-v1:0"

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from batchline import prices
 from batchline.aws import account, clients, price_list
 from batchline.aws.objects import Work
 from batchline.aws.price_list import OffersError
 from batchline.cli import prices as command
 from batchline.cli.prices import Package
 from batchline.models import Engine
-from batchline.prices import Entry, Kind, PriceList, PricesError, price
+from batchline.money import prices
+from batchline.money.prices import Entry, Kind, PriceList, PricesError, price
 
 from tests.integration.cli.conftest import Cli
 from tests.integration.world import WORK

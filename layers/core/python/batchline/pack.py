@@ -16,12 +16,12 @@ from itertools import batched
 from typing import Final
 
 from batchline import filling
-from batchline.approvals import NONE_APPROVED, Approvals
-from batchline.budgets import BEYOND, STACK, Lack, Scope, bound, is_priced
 from batchline.cancel import Cancels
 from batchline.catalog import Limits
 from batchline.errors import Code
 from batchline.models import Engine, Shard, Tier, Usage
+from batchline.money.approvals import NONE_APPROVED, Approvals
+from batchline.money.budgets import BEYOND, STACK, Lack, Scope, bound, is_priced
 
 # What fits, with the job, the lease and the slot, into one transaction.
 MAX_PIPELINES: Final = 96

@@ -12,10 +12,11 @@ from typing import Any, Final
 
 import orjson
 
-from batchline import catalog, prices
+from batchline import catalog
 from batchline.chunk import Part
 from batchline.errors import BatchlineError
 from batchline.models import Engine, Failure, Usage
+from batchline.money import prices
 from batchline.records import Record
 
 SEED: Final = 20_260_101  # the same files give the same sample

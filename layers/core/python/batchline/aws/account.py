@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from botocore.exceptions import ClientError
 
-from batchline import catalog, prices, quotas
+from batchline import catalog, quotas
 from batchline.aws import clients, price_list
 from batchline.aws.dynamo import code_of
 from batchline.aws.objects import Work
 from batchline.catalog import Account
 from batchline.errors import BatchlineError
 from batchline.models import timestamp
+from batchline.money import prices
 from batchline.quotas import Quota
 
 if TYPE_CHECKING:

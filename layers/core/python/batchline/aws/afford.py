@@ -13,8 +13,6 @@ from decimal import Decimal
 from itertools import groupby
 from operator import attrgetter
 
-from batchline import budgets
-from batchline.approvals import Approvals
 from batchline.aws import objects
 from batchline.aws.booking import charge
 from batchline.aws.control import Control
@@ -26,6 +24,8 @@ from batchline.aws.objects import Work
 from batchline.aws.pipelines import Pipelines
 from batchline.aws.retries import Retries
 from batchline.models import Range
+from batchline.money import budgets
+from batchline.money.approvals import Approvals
 from batchline.outcomes import Outcomes, Stretch, Tally
 
 NOTHING = Decimal(0)

@@ -8,7 +8,7 @@ from decimal import Decimal
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from batchline import aggregate, budgets, expected, ids, pipelines, prices, reduce, settings
+from batchline import aggregate, ids, pipelines, reduce, settings
 from batchline.aggregate import Ending, Settled, Tally
 from batchline.aws import answers, clients, dynamo
 from batchline.aws.control import Control
@@ -25,6 +25,7 @@ from batchline.aws.shards import Contents, Shards
 from batchline.errors import Code, NotConserved, Refused
 from batchline.ids import RecordId
 from batchline.models import DocumentStatus, Failure, Range, Shard, Usage, timestamp
+from batchline.money import budgets, expected, prices
 from batchline.pipelines import Pipeline
 from batchline.records import Record, input_tokens, lengths
 from batchline.structured import storable

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 
 import orjson
 
-from batchline import ids, overhead, records
+from batchline import ids, records
 from batchline.aws import dynamo, objects
 from batchline.aws.control import Control
 from batchline.aws.objects import Work
 from batchline.errors import LostRace
 from batchline.models import Range, Shard
+from batchline.money import overhead
 
 
 @dataclass(frozen=True, slots=True)

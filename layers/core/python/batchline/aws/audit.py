@@ -19,8 +19,8 @@ from batchline.aws.dynamo import Row
 from batchline.aws.jobs import Jobs
 from batchline.aws.objects import Work
 from batchline.aws.results import Results as ResultsTable
-from batchline.budgets import STACK
 from batchline.models import JobStatus, Shard
+from batchline.money.budgets import STACK
 
 # Results are written and retries registered before the documents are told.
 COLLECTED: Final = frozenset({JobStatus.COLLECTING, JobStatus.CLOSING})

@@ -6,12 +6,12 @@ from itertools import groupby
 from operator import attrgetter
 from typing import NamedTuple
 
-from batchline import overhead, prices
 from batchline.aws.dynamo import Row
-from batchline.ledger import UNATTRIBUTED
 from batchline.models import Charge, Engine, Tier, Usage
+from batchline.money import overhead, prices
+from batchline.money.ledger import UNATTRIBUTED
+from batchline.money.prices import Price
 from batchline.outcomes import Expected, Outcomes, Tally
-from batchline.prices import Price
 
 
 def charge(row: Row, usage: Usage) -> Charge:

@@ -8,7 +8,7 @@ from botocore.config import Config
 
 from batchline import settings
 from batchline.aws.meter import Meter
-from batchline.overhead import REGION
+from batchline.money.overhead import REGION
 
 if TYPE_CHECKING:
     from mypy_boto3_bedrock import BedrockClient

@@ -14,7 +14,7 @@ from itertools import batched, groupby
 from operator import attrgetter
 from typing import Any, Final
 
-from batchline import collect, overhead, prices
+from batchline import collect
 from batchline.aws import booking, clients, dynamo, objects
 from batchline.aws.afford import Affording, Allowed
 from batchline.aws.booking import charge
@@ -32,11 +32,12 @@ from batchline.aws.pipelines import Pipelines
 from batchline.aws.queues import Queue
 from batchline.aws.results import Results, result_row
 from batchline.aws.retries import Retries
-from batchline.budgets import STACK
 from batchline.cancel import Cancels
 from batchline.collect import CANCELLED, NOT_SENT, Ending
 from batchline.errors import Code, LostRace
 from batchline.models import Engine, Failure, JobStatus, Stop, Usage, timestamp
+from batchline.money import overhead, prices
+from batchline.money.budgets import STACK
 from batchline.outcomes import Expected, Outcome, Outcomes, Stretch, Tally
 
 WRITERS: Final = 8

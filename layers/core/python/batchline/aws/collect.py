@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, Self
 
-from batchline import overhead, settings
+from batchline import settings
 from batchline.aws import clients, objects, output
 from batchline.aws.afford import Affording
 from batchline.aws.bedrock import Bedrock
@@ -36,6 +36,7 @@ from batchline.aws.shards import Shards
 from batchline.collect import NOT_SENT, REFUSED
 from batchline.errors import LostRace
 from batchline.models import Engine, JobStatus, timestamp
+from batchline.money import overhead
 from batchline.outcomes import Expected
 
 # Longer than a function reads a part and its message stays hidden: by then it was lost.

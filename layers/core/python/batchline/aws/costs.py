@@ -12,10 +12,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from batchline import ledger
 from batchline.aws import dynamo
 from batchline.aws.dynamo import Row
-from batchline.ledger import UNATTRIBUTED, Month
+from batchline.money import ledger
+from batchline.money.ledger import UNATTRIBUTED, Month
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from decimal import Decimal
 
-from batchline import budgets
 from batchline.aws.control import Control
 from batchline.aws.dynamo import Row
 from batchline.aws.pipelines import Pipelines
-from batchline.budgets import BEYOND, Lack, Scope
 from batchline.errors import BatchlineError
+from batchline.money import budgets
+from batchline.money.budgets import BEYOND, Lack, Scope
 
 
 class Unaffordable(BatchlineError):

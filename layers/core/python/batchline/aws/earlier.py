@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Final
 
 from batchline.aws.documents import Documents
-from batchline.expected import Earlier
+from batchline.money.expected import Earlier
 
 DAYS: Final = 3
 DOCUMENTS: Final = 100

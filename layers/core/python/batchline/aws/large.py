@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from batchline import budgets, ids, overhead
+from batchline import ids
 from batchline.aws import clients, dynamo
 from batchline.aws.control import Control
 from batchline.aws.documents import Documents
@@ -21,6 +21,7 @@ from batchline.aws.queues import Queue
 from batchline.chunk import OutOfTime, Part, Progress
 from batchline.errors import Code, Refused
 from batchline.models import DocumentStatus, Failure
+from batchline.money import budgets, overhead
 
 # A fault that makes a document go round without end must end by itself.
 MAX_HOPS: Final = 500

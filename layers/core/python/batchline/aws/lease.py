@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from batchline import overhead
 from batchline.aws import clients
 from batchline.aws.dynamo import Row
 from batchline.aws.jobs import RENEW_SECONDS, Jobs
 from batchline.errors import LostRace
+from batchline.money import overhead
 
 
 @dataclass(slots=True)

@@ -5,18 +5,18 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 
-from batchline import budgets
-from batchline.approvals import NONE_APPROVED, Approvals
 from batchline.aws import dynamo
 from batchline.aws.control import Control
 from batchline.aws.document_budgets import document_lack
 from batchline.aws.documents import Documents
 from batchline.aws.jobs import Opening
 from batchline.aws.pipelines import Pipelines
-from batchline.budgets import STACK, Lack, Scope
 from batchline.cancel import documents_of
 from batchline.errors import NotConserved
 from batchline.models import Shard, timestamp
+from batchline.money import budgets
+from batchline.money.approvals import NONE_APPROVED, Approvals
+from batchline.money.budgets import STACK, Lack, Scope
 from batchline.pipelines.sections import Budget
 
 

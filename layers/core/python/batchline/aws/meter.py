@@ -14,9 +14,9 @@ from decimal import Decimal
 from math import ceil
 from typing import Any, Final
 
-from batchline import overhead
 from batchline.aws import dynamo
-from batchline.overhead import RUN, Rates, Work
+from batchline.money import overhead
+from batchline.money.overhead import RUN, Rates, Work
 
 HALF: Final = Decimal("0.5")
 NEWEST: Final = "9999-12-31"

@@ -15,8 +15,7 @@ from math import ceil
 from operator import attrgetter
 from typing import Final, Self
 
-from batchline import catalog, ids, overhead, pack, prices, settings
-from batchline.approvals import Approvals
+from batchline import catalog, ids, pack, settings
 from batchline.aws import clients, dynamo
 from batchline.aws.apart import Parting
 from batchline.aws.control import Control
@@ -29,10 +28,12 @@ from batchline.aws.objects import Work
 from batchline.aws.pipelines import Pipelines
 from batchline.aws.queues import Queue
 from batchline.aws.resting import Resting
-from batchline.budgets import STACK, Lack
 from batchline.cancel import Cancels, documents_of
 from batchline.errors import Code, LostRace
 from batchline.models import DocumentStatus, Engine, Shard, Tier, timestamp
+from batchline.money import overhead, prices
+from batchline.money.approvals import Approvals
+from batchline.money.budgets import STACK, Lack
 from batchline.pack import Planned
 
 LOSER_DELAY_SECONDS: Final = 2

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from batchline import budgets, expected, prices
 from batchline.aws.documents.arriving import Estimated
 from batchline.aws.dynamo import Row
 from batchline.aws.earlier import EarlierAnswers
@@ -13,6 +12,7 @@ from batchline.aws.queues import MAX_DELAY_SECONDS, Queue
 from batchline.aws.shards import Contents, Shards
 from batchline.chunk import Part
 from batchline.models import Shard, Usage
+from batchline.money import budgets, expected, prices
 from batchline.pipelines import Pipeline
 
 

@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from batchline.aws.dynamo import code_of
 from batchline.aws.objects import Work
 from batchline.errors import BatchlineError
-from batchline.prices import FILE, PriceList
+from batchline.money.prices import FILE, PriceList
 
 # Nobody needs credentials for these: https://docs.aws.amazon.com/awsaccountbilling/latest/aboutv2/price-changes.html
 OFFERS: Final = "https://pricing.us-east-1.amazonaws.com/offers/v1.0/aws"

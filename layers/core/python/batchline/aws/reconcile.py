@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from itertools import batched, islice
 from typing import Final, Self
 
-from batchline import catalog, ids, ledger, reconcile, settings
+from batchline import catalog, ids, reconcile, settings
 from batchline.aws import clients
 from batchline.aws.bedrock import Bedrock, Listed, Unanswered
 from batchline.aws.control import Control
@@ -23,6 +23,7 @@ from batchline.aws.queues import Queue
 from batchline.aws.stuck import UNFINISHED, Watch
 from batchline.errors import Code
 from batchline.models import DocumentStatus, Engine, JobStatus, timestamp
+from batchline.money import ledger
 from batchline.reconcile import Bell
 
 BOOKMARK: Final = "jobs"

@@ -11,10 +11,10 @@ from batchline.aws.control import Control
 from batchline.aws.documents import Documents
 from batchline.aws.means import Means
 from batchline.aws.queues import Queue
-from batchline.budgets import Lack
 from batchline.cancel import documents_of
 from batchline.errors import Code
 from batchline.models import DocumentStatus, Failure, Shard
+from batchline.money.budgets import Lack
 
 HELD_BECAUSE: Final = {
     Code.TOO_FEW: "Bedrock's batch needs at least {min_records} records and too_few is wait. The document "

@@ -8,11 +8,11 @@ from functools import partial
 from itertools import batched
 from typing import TYPE_CHECKING, Any, Final
 
-from batchline import prices
 from batchline.aws import dynamo
 from batchline.aws.dynamo import Row
 from batchline.ids import RecordId
 from batchline.models import Engine, Tier, Usage
+from batchline.money import prices
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import orjson
 
-from batchline import budgets, chunk, records
+from batchline import chunk, records
 from batchline.aws import dynamo
 from batchline.aws.dynamo import Row
 from batchline.aws.jobs import Jobs
@@ -24,6 +24,7 @@ from batchline.aws.shards import Contents, Shards
 from batchline.errors import Code, LostRace, NotConserved
 from batchline.ids import RecordId
 from batchline.models import Range, Shard, Usage, timestamp
+from batchline.money import budgets
 from batchline.outcomes import SAME_ATTEMPT, Outcome, Outcomes
 
 RETRY_RANGES: Final = 400  # keeps a retry shard's row far below 400 KB

@@ -14,7 +14,7 @@ from urllib.parse import quote_plus
 
 import orjson
 
-from batchline import audit, budgets, ids, records
+from batchline import audit, ids, records
 from batchline.aws import dynamo
 from batchline.aws.control import Control
 from batchline.aws.document_budgets import DocumentBudgets
@@ -30,6 +30,7 @@ from batchline.aws.shards import Shards
 from batchline.errors import BatchlineError, LostRace
 from batchline.ids import MAX_ATTEMPTS, RecordId
 from batchline.models import DocumentStatus, Shard, timestamp
+from batchline.money import budgets
 
 # Whoever collected a job of the document may still be at it for so long after another has closed it.
 QUIET: Final = timedelta(minutes=15)

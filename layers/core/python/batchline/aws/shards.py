@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from batchline import chunk, overhead
+from batchline import chunk
 from batchline.aws import clients, dynamo, objects
 from batchline.aws.control import Control
 from batchline.aws.dynamo import Row
 from batchline.aws.objects import Work
 from batchline.models import Range, Shard, timestamp
+from batchline.money import overhead
 from batchline.pipelines import Pipeline
 
 

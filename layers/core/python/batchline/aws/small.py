@@ -5,12 +5,13 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
 
-from batchline import budgets, chunk, ids, overhead
+from batchline import chunk, ids
 from batchline.aws import clients, dynamo
 from batchline.aws.documents import Documents
 from batchline.aws.documents.arriving import Arrival
 from batchline.aws.parts import Chosen, Parts, most
 from batchline.chunk import Part
+from batchline.money import budgets, overhead
 
 SHARD_DOCUMENTS: Final = dynamo.TRANSACTION_WRITES - 1
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from batchline import budgets, clock
+from batchline import clock
 from batchline.aws import approve as approving
 from batchline.aws.dynamo import Row
 from batchline.aws.stack import Stack
@@ -14,6 +14,7 @@ from batchline.cli import listing, tables
 from batchline.cli.session import Problem, Session, session
 from batchline.cli.tables import Column
 from batchline.cli.views.documents import Document
+from batchline.money import budgets
 
 COLUMNS = (Column("document"), Column("pipeline"), Column("name", least=16), Column("at most\nUSD", "right"))
 

@@ -8,19 +8,20 @@ from typing import Any, Self
 
 import typer
 
-from batchline import budgets, clock
+from batchline import clock
 from batchline.aws.approve import amount
 from batchline.aws.control.budgets import Booked
 from batchline.aws.documents.waiting import is_held
 from batchline.aws.dynamo import Row
 from batchline.aws.stack import Stack
-from batchline.budgets import STACK, Scope
 from batchline.cli import tables
 from batchline.cli.session import session
 from batchline.cli.tables import Column
 from batchline.errors import Code
-from batchline.estimate import Estimate
 from batchline.models import timestamp
+from batchline.money import budgets
+from batchline.money.budgets import STACK, Scope
+from batchline.money.estimate import Estimate
 from batchline.pipelines import Pipeline
 
 COLUMNS = (

@@ -12,7 +12,7 @@ import typer
 from rich.console import RenderableType
 from rich.text import Text
 
-from batchline import clock, ledger
+from batchline import clock
 from batchline.aws.stack import Stack
 from batchline.cli import export, grouping, jobs, listing, rates, reckoning, tables
 from batchline.cli.grouping import NOBODY, Estimated, total
@@ -21,6 +21,7 @@ from batchline.cli.views.documents import Document
 from batchline.cli.views.entries import Entry
 from batchline.cli.views.parts import amounts
 from batchline.models import TOKENS, Range, Usage
+from batchline.money import ledger
 
 UNSURE: Final = {
     "unknown": "\nNo price is known for {models}: booked at 0.",

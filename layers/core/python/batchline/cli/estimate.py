@@ -12,7 +12,7 @@ import typer
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from batchline import catalog, clock, expected, overhead, pipelines, prices, tokens
+from batchline import catalog, clock, pipelines, tokens
 from batchline.aws import clients
 from batchline.aws.runtime import CallError, Runtime
 from batchline.cli import budgets, sources, tables
@@ -20,10 +20,11 @@ from batchline.cli.session import Problem, Session, fail, session
 from batchline.cli.sources import Chosen
 from batchline.cli.tables import Column
 from batchline.errors import Refused
-from batchline.estimate import Estimate, Meter, Quote, Refusal, Stage, Survey
-from batchline.expected import Answers
 from batchline.models import Engine
-from batchline.overhead import ARM64, Rates
+from batchline.money import expected, overhead, prices
+from batchline.money.estimate import Estimate, Meter, Quote, Refusal, Stage, Survey
+from batchline.money.expected import Answers
+from batchline.money.overhead import ARM64, Rates
 from batchline.records import Record
 
 WAYS: Final = (

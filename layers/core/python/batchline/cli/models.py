@@ -12,7 +12,7 @@ from batchline.cli import tables
 from batchline.cli.session import Session, session
 from batchline.cli.tables import Column
 from batchline.models import Engine, Tier
-from batchline.prices import Price, price
+from batchline.money.prices import Price, price
 
 COLUMNS: Final = (
     Column("model", least=20),

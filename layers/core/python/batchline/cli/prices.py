@@ -15,13 +15,14 @@ from typing import Annotated, Final
 
 import typer
 
-from batchline import clock, price_sources, prices
+from batchline import clock
 from batchline.aws import price_list
 from batchline.aws.stack import StackError, plain_errors
 from batchline.cli import tables
 from batchline.cli.session import Problem, Session, fail, session
 from batchline.cli.tables import Column
-from batchline.prices import Entry, Finding, PriceList
+from batchline.money import price_sources, prices
+from batchline.money.prices import Entry, Finding, PriceList
 
 COLUMNS: Final = (
     Column("model", least=16),

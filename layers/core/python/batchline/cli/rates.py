@@ -7,13 +7,13 @@ from typing import Any, Final, Self
 
 from rich.console import RenderableType
 
-from batchline import prices
 from batchline.cli import tables
 from batchline.cli.grouping import NOBODY, jobs_of, places, total
 from batchline.cli.tables import Column
 from batchline.cli.views.entries import Entry
 from batchline.cli.views.parts import amounts
 from batchline.models import Charge, Usage
+from batchline.money import prices
 
 COLUMNS: Final = (
     Column("pipeline"),

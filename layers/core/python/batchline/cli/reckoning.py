@@ -18,8 +18,8 @@ from batchline.cli import tables
 from batchline.cli.grouping import total
 from batchline.cli.tables import Column
 from batchline.cli.views.entries import Entry
-from batchline.ledger import Month
 from batchline.models import Charge, Usage
+from batchline.money.ledger import Month
 
 COLUMNS: Final = (
     Column("job"),

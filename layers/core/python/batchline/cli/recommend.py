@@ -10,7 +10,7 @@ import orjson
 import typer
 from rich.text import Text
 
-from batchline import catalog, estimate, intake, prices, recommend, records
+from batchline import catalog, intake, recommend, records
 from batchline.aws import clients
 from batchline.aws.runtime import Runtime
 from batchline.aws.trial import Trial
@@ -20,10 +20,11 @@ from batchline.cli.session import Problem, Session, fail, session
 from batchline.cli.sources import Chosen
 from batchline.cli.tables import Column
 from batchline.errors import Refused
-from batchline.estimate import Refusal
-from batchline.expected import answers
 from batchline.intake import Document
 from batchline.models import Engine
+from batchline.money import estimate, prices
+from batchline.money.estimate import Refusal
+from batchline.money.expected import answers
 from batchline.recommend import Asked, Sample, Standing
 from batchline.records import Record
 

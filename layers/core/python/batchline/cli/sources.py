@@ -15,8 +15,8 @@ from batchline.aws.inbox import Inbox
 from batchline.chunk import INBOX, Upload
 from batchline.cli import listing, pipelines, upload
 from batchline.cli.session import Problem, Session
-from batchline.expected import Earlier
 from batchline.models import timestamp
+from batchline.money.expected import Earlier
 from batchline.pipelines import NAME, Pipeline, did_you_mean, ended
 
 S3: Final = "s3://"

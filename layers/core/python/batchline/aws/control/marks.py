@@ -3,10 +3,10 @@
 from datetime import datetime, timedelta
 from typing import Final
 
-from batchline.approvals import Approvals
 from batchline.aws import dynamo
 from batchline.cancel import Cancels
 from batchline.models import timestamp
+from batchline.money.approvals import Approvals
 
 CANCELS: Final = "cancels"
 APPROVALS: Final = "approvals"

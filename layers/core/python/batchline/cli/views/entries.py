@@ -7,8 +7,8 @@ from typing import Any, Self
 
 from batchline.aws.dynamo import Row
 from batchline.cli.views.parts import Reused, amounts, charge_of
-from batchline.ledger import UNATTRIBUTED
 from batchline.models import Charge, Usage
+from batchline.money.ledger import UNATTRIBUTED
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Splitting: a stream of text becomes chunks of at most so many tokens, each cut at the best place."""
+"""Pieces: a text is read as a stream and cut, chunk after chunk, within what the limit takes."""
 
 import re
 from bisect import bisect_left, bisect_right
@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Final
 
-from batchline.boundaries import Window, beginning, best, fences
 from batchline.formats.content import Section
-from batchline.gauge import Counted, Gauge, Limit
-from batchline.sentences import LOOK_AHEAD
+from batchline.splitting.boundaries import Window, beginning, best, fences
+from batchline.splitting.gauge import Counted, Gauge, Limit
+from batchline.splitting.sentences import LOOK_AHEAD
 from batchline.tokens import Counter
 
 # No chunk is longer than so many characters for each token: the memory that a stream takes is bounded,

@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from batchline import ledger
+from batchline.money import ledger
 
 
 def row(job: str = "j1", **changes: Any) -> dict[str, Any]:

@@ -5,9 +5,9 @@ import random
 from pathlib import Path
 
 import pytest
-from batchline import sentences, splitting, tokens
+from batchline import splitting, tokens
 from batchline.formats.content import Section
-from batchline.splitting import Piece
+from batchline.splitting import Piece, sentences
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -7,8 +7,9 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from enum import StrEnum
 from typing import Final
 
-from batchline import catalog, prices, tokens
+from batchline import catalog, tokens
 from batchline.models import Engine, Tier, Usage
+from batchline.money import prices
 from batchline.pipelines import Pipeline
 
 # What nobody knows the price of fits into no budget.

@@ -6,10 +6,11 @@ from decimal import Decimal
 from itertools import starmap
 
 import pytest
-from batchline import catalog, prices
+from batchline import catalog
 from batchline.catalog import Account
 from batchline.models import Charge, Engine, Tier, Usage
-from batchline.prices import Entry, Finding, Kind, PriceList, PricesError, charge, price
+from batchline.money import prices
+from batchline.money.prices import Entry, Finding, Kind, PriceList, PricesError, charge, price
 
 NOVA = "amazon.nova-lite-v1:0"
 PRO = "amazon.nova-pro-v1:0"

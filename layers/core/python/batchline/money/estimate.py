@@ -12,15 +12,16 @@ from typing import Final
 
 import orjson
 
-from batchline import budgets, catalog, chunk, dialects, intake, overhead, pack, prices, tokens
+from batchline import catalog, chunk, dialects, intake, pack, tokens
 from batchline.cancel import Cancels
 from batchline.chunk import Part
 from batchline.errors import Refused
-from batchline.expected import Answers, answers
 from batchline.ids import REDUCE, RecordId
 from batchline.intake import Document, File
 from batchline.models import SHORT_PROMPT, Engine, Shard, Tier, Usage
-from batchline.overhead import Work
+from batchline.money import budgets, overhead, prices
+from batchline.money.expected import Answers, answers
+from batchline.money.overhead import Work
 from batchline.pack import Plan, Planned
 from batchline.pipelines import Pipeline
 from batchline.records import Record, record

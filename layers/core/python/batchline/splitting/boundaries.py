@@ -13,7 +13,7 @@ from typing import Final
 
 import regex  # type: ignore[import-untyped]
 
-from batchline import sentences
+from batchline.splitting import sentences
 
 # How much of the room a chunk must fill before a boundary is good enough, or a smaller one is taken.
 HEADING: Final = 0.5

@@ -19,7 +19,7 @@ from ctok.engine import ByteFloor, build_vocab, char_cost  # type: ignore[import
 from ctok.normalize import nfc, raw_head_space, stream_norm  # type: ignore[import-untyped]
 from ctok.notation import parse_marked  # type: ignore[import-untyped]
 
-from batchline.words import STRANGE, Words
+from batchline.tokens.words import STRANGE, Words
 
 # Letters of which words are made, that no sign before them changes: Latin, Greek, Cyrillic, Hebrew, Arabic,
 # Devanagari, Thai, kana, wide Latin.

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from batchline import sentences
+from batchline.splitting import sentences
 from hypothesis import given
 from hypothesis import strategies as st
 

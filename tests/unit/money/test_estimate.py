@@ -7,12 +7,13 @@ from pathlib import Path
 
 import orjson
 import pytest
-from batchline import chunk, estimate, expected, pipelines, prices, tokens
+from batchline import chunk, pipelines, tokens
 from batchline.chunk import Upload
-from batchline.estimate import Estimate, Meter, Survey
-from batchline.expected import Answers, Earlier
 from batchline.intake import File
 from batchline.models import Engine, Tier, Usage
+from batchline.money import estimate, expected, prices
+from batchline.money.estimate import Estimate, Meter, Survey
+from batchline.money.expected import Answers, Earlier
 from batchline.pipelines import Pipeline
 from batchline.records import Record
 

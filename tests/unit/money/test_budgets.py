@@ -4,12 +4,13 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from batchline import budgets, pack, prices
-from batchline.approvals import Approvals
-from batchline.budgets import BEYOND, STACK, Lack, Scope
+from batchline import pack
 from batchline.cancel import Cancels
 from batchline.errors import Code
 from batchline.models import Engine, Range, Tier, Usage
+from batchline.money import budgets, prices
+from batchline.money.approvals import Approvals
+from batchline.money.budgets import BEYOND, STACK, Lack, Scope
 from batchline.pipelines import Pipeline
 from hypothesis import given
 from hypothesis import strategies as st

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final
 
-from batchline import catalog, prices
+from batchline import catalog
 from batchline.models import Engine, Usage
+from batchline.money import prices
 from batchline.pipelines import Pipeline
 
 # Of max_tokens an answer is taken to have this part, where no earlier answer tells better.

@@ -19,7 +19,7 @@ from typing import Any, Final
 from batchline import catalog
 from batchline.errors import BatchlineError
 from batchline.models import Frozen
-from batchline.prices import BASE, MILLION, REGIONAL, Entry, Kind
+from batchline.money.prices import BASE, MILLION, REGIONAL, Entry, Kind
 
 type Cell = tuple[Decimal, Decimal]
 # By kind, and by how many tokens a prompt must have more than; 0 is for all that have no price of their own.

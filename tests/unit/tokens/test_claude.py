@@ -8,8 +8,8 @@ from importlib import resources
 
 import ctok
 import pytest
-from batchline import claude, words
-from batchline.claude import Claude
+from batchline.tokens import claude, words
+from batchline.tokens.claude import Claude
 from ctok.normalize import _runs, classify, nfc
 from hypothesis import example, given, settings
 from hypothesis import strategies as st

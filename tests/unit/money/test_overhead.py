@@ -5,9 +5,9 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from batchline import overhead
 from batchline.aws import meter
-from batchline.overhead import Rates, Work
+from batchline.money import overhead
+from batchline.money.overhead import Rates, Work
 from hypothesis import given
 from hypothesis import strategies as st
 

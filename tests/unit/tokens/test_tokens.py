@@ -4,7 +4,8 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from batchline import tokenizers, tokens
+from batchline import tokens
+from batchline.tokens import counters, tokenizers
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -39,10 +40,10 @@ def test_counts_are_as_near_as_documented(family: str, sample: dict[str, object]
     assert abs(tokens.estimate_tokens(text, MODELS[family]) / true - 1) <= ESTIMATE_ERROR
 
 
-@pytest.mark.parametrize("family", tokens._families())
+@pytest.mark.parametrize("family", counters._families())
 def test_what_is_reserved_is_no_less_than_the_worst_sample(family: str) -> None:
     """A family without a tokenizer is held against the worst of all the others."""
-    weights = tokens.Family.model_validate(tokens._families()[family])
+    weights = tokens.Family.model_validate(counters._families()[family])
     counter = tokens.counter(MODELS.get(family, NOVA if family == "nova" else "unknown.model"))
     assert counter.family == weights
     worst = max(

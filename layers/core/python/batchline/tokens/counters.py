@@ -1,76 +1,24 @@
-"""Tokens: how many a text has for a model.
+"""Counters: the tokens of a text for a model, by the best means its family has.
 
 Three kinds of count, by the family of the model (data/tokens.json):
 - exact, by the family's own tokenizer (Claude, gpt-oss);
 - near, by a tokenizer that is much like it, with corrections by script (Llama, Qwen, Mistral);
 - estimated, by weights per class of character (Nova and whatever publishes no tokenizer).
 
-The error of each, by language, is in docs/pipelines.md, and tests/unit/test_tokens.py holds to it.
+The error of each, by language, is in docs/pipelines.md, and tests/unit/tokens/test_tokens.py holds to it.
 """
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Final, NamedTuple
 
 from pydantic import Field
 
-from batchline import catalog, tokenizers
+from batchline import catalog
 from batchline.models import Frozen
-
-# In UTF-8 the first byte of a character tells its class; those that follow are all of 0x80 to 0xBF.
-_LOW_OR_FOLLOWING: Final = bytes(range(ord("a"), ord("z") + 1)) + b" " + bytes(range(0x80, 0xC0))
-_UPPER, _DIGIT, _LINE, _MARK, _TWO, _KANA, _HAN, _HANGUL, _THREE, _FOUR = b"UDLM2KHG34"
-
-
-def _class(first: int) -> int:
-    if first < ord(" "):
-        return _LINE
-    if first < 0x80:  # noqa: PLR2004 - ASCII
-        sign = chr(first)
-        return _UPPER if sign.isupper() else _DIGIT if sign.isdigit() else _MARK
-    bounds = ((0xE0, _TWO), (0xE3, _THREE), (0xE4, _KANA), (0xEA, _HAN), (0xEE, _HANGUL), (0xF0, _THREE))
-    return next((name for bound, name in bounds if first < bound), _FOUR)
-
-
-_CLASSES: Final = bytes(map(_class, range(0x100)))
-
-
-class Profile(NamedTuple):
-    """How many characters of each class a text has; see data/tokens.json."""
-
-    low: int
-    upper: int
-    digit: int
-    line: int
-    mark: int
-    two: int = 0
-    kana: int = 0
-    han: int = 0
-    hangul: int = 0
-    three: int = 0
-    four: int = 0
-
-
-def profile(text: str) -> Profile:
-    """Count the characters of a text by class, at about 1 GB/s.
-
-    Profiles add up: that of a text is the sum of those of its parts.
-    """
-    data = text.encode("utf-8", "surrogatepass")
-    found = data.translate(_CLASSES, _LOW_OR_FOLLOWING)
-    low = len(text) - len(found)
-    upper, digit, line = found.count(_UPPER), found.count(_DIGIT), found.count(_LINE)
-    if len(data) == len(text):
-        return Profile(low, upper, digit, line, len(found) - upper - digit - line)
-    mark, kana, han = found.count(_MARK), found.count(_KANA), found.count(_HAN)
-    others = len(found) - upper - digit - line - mark - kana - han
-    if not others:
-        return Profile(low, upper, digit, line, mark, 0, kana, han)
-    two, hangul, three = found.count(_TWO), found.count(_HANGUL), found.count(_THREE)
-    four = others - two - hangul - three
-    return Profile(low, upper, digit, line, mark, two, kana, han, hangul, three, four)
+from batchline.tokens import tokenizers
+from batchline.tokens.profiles import Profile, profile
 
 
 class Family(Frozen):

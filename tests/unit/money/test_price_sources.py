@@ -5,9 +5,9 @@ from datetime import date
 from typing import Any
 
 import pytest
-from batchline import price_sources
-from batchline.price_sources import SourceError, Usage
-from batchline.prices import Entry, Kind
+from batchline.money import price_sources
+from batchline.money.price_sources import SourceError, Usage
+from batchline.money.prices import Entry, Kind
 
 TODAY = date(2026, 11, 22)
 HAIKU = "anthropic.claude-haiku-4-5-20251001-v1:0"

@@ -13,7 +13,7 @@ from itertools import batched
 from types import MappingProxyType
 from typing import Final
 
-from batchline.words import STRANGE, Words
+from batchline.tokens.words import STRANGE, Words
 
 # tiktoken's work on a run without a boundary grows faster than the run, and its stack with a run of spaces.
 # Parts of this size cost nothing that can be measured.
@@ -36,7 +36,7 @@ _O200K_WORDS: Final = "|".join(
 
 
 def _claude(version: str) -> Callable[[str], int]:
-    from batchline.claude import Claude  # noqa: PLC0415 - 20 MB of memory that only Claude's models need
+    from batchline.tokens.claude import Claude  # noqa: PLC0415 - 20 MB of memory that only Claude's models need
 
     return Claude(version).count
 

@@ -1,0 +1,1 @@
+"""Money: what asking costs, what may be spent, and what was."""
