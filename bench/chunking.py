@@ -1,6 +1,6 @@
 """Measures the chunk path against the straightforward one: CPU time and peak memory per format and language.
 
-`python bench/chunking.py [--kinds txt pdf] [--megabytes 8] [--large-megabytes 1000] [--large-seconds 120]`
+`python bench/chunking.py [--kinds txt pdf] [--megabytes 8] [--runs 3] [--large-megabytes 1000]`
 
 The chunk path: formats.read, units.cut, chunk.parts, their lines; from a file to a file. The straightforward
 one (bench/straightforward.py) runs in an environment of its own, .local/bench. Each run is a process;
@@ -12,7 +12,6 @@ and Japanese text, always the same.
 import argparse
 import csv
 import html
-import io
 import json
 import os
 import random
@@ -29,7 +28,9 @@ HOME = ROOT / ".local/bench"
 NOVA = "us.amazon.nova-lite-v1:0"
 CLAUDE = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
 GPT = "openai.gpt-oss-20b-1:0"
-KINDS = ("txt", "md", "jsonl", "csv", "html", "docx", "pdf")
+MODELS = (NOVA, CLAUDE, GPT)
+STREAMED = ("txt", "md", "jsonl", "csv")
+KINDS = (*STREAMED, "html", "docx", "pdf")
 MAX_TOKENS = 1_000
 
 
@@ -133,28 +134,8 @@ WRITERS: dict[str, tuple[Callable[[Path, str, int], None], float]] = {
 }
 
 
-class Repeated(io.RawIOBase):
-    """A file of so many bytes: a block again and again, until a time has passed."""
-
-    def __init__(self, block: bytes, size: int, seconds: float) -> None:
-        self._block, self._size, self._deadline = block, size, time.monotonic() + seconds
-        self.done = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        at = self.done % len(self._block)
-        if at == 0 and (self.done >= self._size or time.monotonic() > self._deadline):
-            return 0
-        part = self._block[at : at + len(buffer)]
-        buffer[: len(part)] = part
-        self.done += len(part)
-        return len(part)
-
-
-def own(kind: str, path: Path, model: str, size: int, seconds: float) -> None:
-    """Run the chunk path in this process and print what it took; `size`: repeat the file up to it."""
+def own(kind: str, path: Path, model: str) -> None:
+    """Run the chunk path in this process and print what it took."""
     from batchline import chunk, formats, tokens, units
     from batchline.pipelines import Pipeline
 
@@ -169,11 +150,9 @@ def own(kind: str, path: Path, model: str, size: int, seconds: float) -> None:
     )
     if not by_row:
         tokens.count_tokens("warm", model)
-    repeated = Repeated(path.read_bytes(), size, seconds) if size else None
     start = time.process_time()
     with path.open("rb") as file, path.with_suffix(".out").open("wb") as out:
-        stream = io.BufferedReader(repeated, 1 << 20) if repeated else file
-        content = formats.read(stream, path.name, size=size or path.stat().st_size, rows=by_row)
+        content = formats.read(file, path.name, size=path.stat().st_size, rows=by_row)
         found = chunk.parts("a" * 16, units.cut(content, pipeline), pipeline, {"name": path.name})
 
         def written(part: chunk.Part) -> tuple[int, int]:
@@ -186,7 +165,7 @@ def own(kind: str, path: Path, model: str, size: int, seconds: float) -> None:
     taken = time.process_time() - start + children.ru_utime + children.ru_stime
     memory = max(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, children.ru_maxrss) / 1024
     result = {"seconds": taken, "megabytes": memory, "records": number, "tokens": tokens_in}
-    print(json.dumps(result | {"bytes": repeated.done if repeated else path.stat().st_size}))
+    print(json.dumps(result))
 
 
 def straightforward() -> Path:
@@ -210,54 +189,67 @@ def run(*command: object) -> dict[str, float]:
     return result
 
 
-def compare(kind: str, language: str, size: int, python: Path) -> None:
+def compare(kind: str, language: str, size: int, runs: int, python: Path) -> None:
+    """Print the least processor time of each of several runs, which take turns, and the most memory."""
     path = HOME / f"{language}.{kind}"
     write, share = WRITERS[kind]
     naive = (python, ROOT / "bench/straightforward.py", kind, path, path.with_suffix(".naive"))
+    commands = [naive, *((sys.executable, __file__, "--own", kind, path, model) for model in MODELS)]
     write(path, language, 10_000)
-    run(*naive)
-    run(sys.executable, __file__, "--own", kind, path, NOVA, 0, 0)
+    for command in commands:
+        run(*command)
     write(path, language, int(size * share))
-    theirs = run(*naive)
+    taken = [[run(*command) for command in commands] for _ in range(runs)]
+    seconds = [min(one["seconds"] for one in column) for column in zip(*taken, strict=True)]
+    memory = [max(one["megabytes"] for one in column) for column in zip(*taken, strict=True)]
     megabytes = path.stat().st_size / 1e6
-    line = f"{kind:6}{language:4}{megabytes:7.1f} MB{megabytes / theirs['seconds']:8.2f} MB/s"
-    line += f"{theirs['megabytes']:6.0f} MB"
-    for model in (NOVA, CLAUDE, GPT):
-        ours = run(sys.executable, __file__, "--own", kind, path, model, 0, 0)
-        line += f" |{megabytes / ours['seconds']:8.2f} MB/s"
-        line += f"{theirs['seconds'] / ours['seconds']:6.1f} x{ours['megabytes']:6.0f} MB"
+    line = f"{kind:6}{language:4}{megabytes:7.1f} MB"
+    for took, held in zip(seconds, memory, strict=True):
+        line += f" |{megabytes / took:8.2f} MB/s{seconds[0] / took:6.1f} x{held:6.0f} MB"
     print(line, flush=True)
+
+
+def stream(kind: str, language: str, megabytes: int) -> None:
+    """Print speed and memory for one large file, which is the small one again and again."""
+    path = HOME / f"large-{language}.{kind}"
+    block = (HOME / f"{language}.{kind}").read_bytes()
+    head, rest = block.split(b"\n", 1) if kind == "csv" else (b"", block)
+    with path.open("wb") as file:
+        file.write(head + b"\n" * bool(head))
+        for _ in range(megabytes * 10**6 // len(rest)):
+            file.write(rest)
+    result = run(sys.executable, __file__, "--own", kind, path, CLAUDE)
+    read = path.stat().st_size / 1e6
+    path.unlink()
+    path.with_suffix(".out").unlink()
+    print(
+        f"{kind:6}{language:4}{read:7,.0f} MB |{read / result['seconds']:8.2f} MB/s"
+        f"{result['megabytes']:6.0f} MB",
+        flush=True,
+    )
 
 
 def main() -> None:
     if sys.argv[1:2] == ["--own"]:
-        kind, name, model, size, seconds = sys.argv[2:]
-        own(kind, Path(name), model, int(size), float(seconds))
+        kind, name, model = sys.argv[2:]
+        own(kind, Path(name), model)
         return
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
     parser.add_argument("--megabytes", type=float, default=8)
+    parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--large-megabytes", type=int, default=1_000)
-    parser.add_argument("--large-seconds", type=int, default=120)
     options = parser.parse_args()
     HOME.mkdir(parents=True, exist_ok=True)
     python = straightforward()
-    print(
-        "                       straightforward        | Nova: tokens weighed     | Claude: tokens counted   "
-        "| gpt-oss: tokens counted"
-    )
+    print(f"{'':20} | straightforward            | Nova: tokens weighed       ", end="")
+    print("| Claude: tokens counted     | gpt-oss: tokens counted")
     for kind in options.kinds:
         for language in ("en", "ja"):
-            compare(kind, language, int(options.megabytes * 1e6), python)
-    for kind in sorted({"txt", "jsonl"} & set(options.kinds)) if options.large_megabytes else ():
-        path = HOME / f"en.{kind}"
-        large = (options.large_megabytes * 10**6, options.large_seconds)
-        result = run(sys.executable, __file__, "--own", kind, path, NOVA, *large)
-        read = result["bytes"] / 1e6
-        speed = read / result["seconds"]
-        print(
-            f"{kind:6}{read:,.0f} MB as a stream: {speed:.1f} MB/s, {result['megabytes']:.0f} MB", flush=True
-        )
+            compare(kind, language, int(options.megabytes * 1e6), options.runs, python)
+    for kind in (one for one in options.kinds if one in STREAMED and options.large_megabytes):
+        for language in ("en", "ja"):
+            stream(kind, language, options.large_megabytes)
 
 
 if __name__ == "__main__":
