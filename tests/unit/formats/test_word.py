@@ -1,6 +1,7 @@
 """Word documents: made by python-docx or by hand, with the Markdown that a person would write down."""
 
 import io
+import random
 import zipfile
 from typing import Any
 
@@ -58,16 +59,15 @@ def text(data: bytes) -> str:
 
 
 def refusal(data: bytes, name: str = "a.docx") -> Refused:
-    """As an upload meets it: detected, in a child."""
-
-    def upload() -> None:
-        content = formats.read(io.BytesIO(data), name, size=len(data), rows=False)
-        assert isinstance(content, formats.Text)
-        list(content.sections)
-
     with pytest.raises(Refused) as caught:
-        upload()
+        upload(data, name)
     return caught.value
+
+
+def upload(data: bytes, name: str = "a.docx") -> str:
+    content = formats.read(io.BytesIO(data), name, size=len(data), rows=False)
+    assert isinstance(content, formats.Text)
+    return "".join(section.text for section in content.sections)
 
 
 def test_headings_paragraphs_lists_and_tables_in_their_order() -> None:
@@ -93,10 +93,12 @@ def test_headings_paragraphs_lists_and_tables_in_their_order() -> None:
         "## Duties\n\n- pay\n- deliver\n1. first\n2. second\n\n"
         "| Item | Price |\n| --- | --- |\n| pen \\| ink | 3 USD |\n\n# End\n\nSigned.\n\n"
     )
-    paths = {section.text: section.headings for section in found}
-    assert paths["Between A and B.\n\n"] == ("Contract", "Parties")
-    assert paths["- pay\n"] == ("Contract", "Parties", "Duties")
-    assert paths["# End\n\n"] == paths["Signed.\n\n"] == ("Contract", "End")
+    assert [(section.text.split("\n")[0], section.headings) for section in found] == [
+        ("# Contract", ("Contract",)),
+        ("# Parties", ("Contract", "Parties")),
+        ("## Duties", ("Contract", "Parties", "Duties")),
+        ("# End", ("Contract", "End")),
+    ]
 
 
 def test_japanese() -> None:
@@ -206,6 +208,67 @@ def test_entities_are_not_expanded() -> None:
 def test_a_file_of_the_machine_is_not_read() -> None:
     leak = by_hand(p("&x;"), head='<!DOCTYPE w:document [<!ENTITY x SYSTEM "file:///etc/passwd">]>')
     assert refusal(leak).code in {Code.TEXT_MISSING, Code.FILE_DAMAGED}
+
+
+@pytest.mark.parametrize("limit", ["SMALL_BYTES", "SMALL_UNPACKED_BYTES"])
+def test_a_large_document_is_read_in_a_child(limit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(word, limit, 300)
+    monkeypatch.setattr(word, "parse", None)  # in this process; a child has its own
+    assert upload(by_hand(p("価格") + p("x" * 300))) == f"価格\n\n{'x' * 300}\n\n"
+
+
+def test_what_is_damaged_anywhere_is_read_or_refused() -> None:
+    pick = random.Random(1)
+    document = docx.Document()
+    document.add_paragraph("one", style="List Number")
+    document.add_table(rows=2, cols=2)
+    whole = zipfile.ZipFile(io.BytesIO(saved(document)))
+    parts = {name: whole.read(name) for name in whole.namelist() if name.endswith((".xml", ".rels"))}
+    ended = set()
+    for _ in range(300):
+        damaged = dict(parts)
+        name = pick.choice(["_rels/.rels", "word/document.xml", "word/numbering.xml"])
+        data = bytearray(parts[name])
+        for _ in range(pick.randint(1, 5)):
+            data[pick.randrange(len(data))] = pick.randrange(256)
+        damaged[name] = bytes(data)
+        package = io.BytesIO()
+        with zipfile.ZipFile(package, "w") as archive:
+            for each, content in damaged.items():
+                archive.writestr(each, content)
+        try:
+            ended.add("one" in text(package.getvalue()))
+        except Refused as refused:
+            ended.add(refused.code)
+    assert {True, Code.FILE_DAMAGED} <= ended
+
+
+def test_an_encoding_that_nobody_knows_is_damage() -> None:
+    assert refusal(by_hand(p("x"), head='<?xml version="1.0" encoding="UTFt8"?>')).code is Code.FILE_DAMAGED
+
+
+def test_names_without_end_are_refused() -> None:
+    assert "10,000 kinds" in refusal(by_hand("".join(f"<w:a{n}/>" for n in range(10_001)))).message
+
+
+def test_numbers_without_measure_stay_short() -> None:
+    numbering = (
+        '<w:abstractNum w:abstractNumId="7"><w:lvl w:ilvl="0"><w:start w:val="9999999"/>'
+        f'<w:numFmt w:val="lowerLetter"/><w:lvlText w:val="{"%1" * 10_000}"/></w:lvl></w:abstractNum>'
+        '<w:num w:numId="1"><w:abstractNumId w:val="7"/></w:num>'
+    )
+    found = text(by_hand(p("x", '<w:numPr><w:numId w:val="1"/></w:numPr>'), numbering=numbering))
+    assert found == "9999999" * 50 + " x\n\n"
+
+
+def test_styles_in_a_ring_and_levels_without_end() -> None:
+    styles = (
+        '<w:style w:styleId="a"><w:name w:val="A"/><w:basedOn w:val="b"/></w:style>'
+        '<w:style w:styleId="b"><w:name w:val="B"/><w:basedOn w:val="a"/></w:style>'
+        '<w:style w:styleId="c"><w:name w:val="heading 9999999"/></w:style>'
+    )
+    body = p("plain", '<w:pStyle w:val="a"/>') + p("deep", '<w:pStyle w:val="c"/>') * 2
+    assert sections(by_hand(body, styles=styles))[-1] == Section("###### deep\n\n", headings=("deep",))
 
 
 def test_nesting_without_end_is_refused() -> None:

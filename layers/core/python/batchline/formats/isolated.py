@@ -63,21 +63,35 @@ def run(
     before anything is yielded. Closing the iterator ends the child. Raises Refused: the parser's own,
     UPLOAD_TOO_LARGE, FILE_DAMAGED after a crash, FILE_TOO_COMPLEX at a limit.
     """
+    with kept(stream, what) as file:
+        yield from run_on(parser, file, what=what, limits=limits, **options)
+
+
+def run_on(
+    parser: str, file: BinaryIO, *, what: str, limits: Limits = Limits(), **options: object
+) -> Iterator[Item]:
+    """Do what `run` does on a file of the disk, from its start."""
+    receive, send = os.pipe()
+    try:
+        pid = _SERVER.start({"parser": parser, "options": options, "limits": asdict(limits)}, file, send)
+    finally:
+        os.close(send)
+    try:
+        finished = yield from _items(receive, limits, what)
+        if not finished:
+            raise _died(_SERVER.wait(pid), limits, what)
+    finally:
+        os.close(receive)
+        _SERVER.end(pid)
+
+
+@contextlib.contextmanager
+def kept(stream: BinaryIO, what: str) -> Iterator[BinaryIO]:
+    """Keep a stream in a temporary file. Raises Refused(UPLOAD_TOO_LARGE)."""
     with tempfile.TemporaryFile() as file:
         _copy(stream, file, what)
         file.seek(0)
-        receive, send = os.pipe()
-        try:
-            pid = _SERVER.start({"parser": parser, "options": options, "limits": asdict(limits)}, file, send)
-        finally:
-            os.close(send)
-        try:
-            finished = yield from _items(receive, limits, what)
-            if not finished:
-                raise _died(_SERVER.wait(pid), limits, what)
-        finally:
-            os.close(receive)
-            _SERVER.end(pid)
+        yield file
 
 
 def _copy(stream: BinaryIO, file: BinaryIO, what: str) -> None:

@@ -2,17 +2,20 @@
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
-from batchline.formats.office import Element, attribute
+from batchline.formats.office import Package, Start, value
 
 ROMAN: Final = (
     (1000, "m"), (900, "cm"), (500, "d"), (400, "cd"), (100, "c"), (90, "xc"),
     (50, "l"), (40, "xl"), (10, "x"), (9, "ix"), (5, "v"), (4, "iv"), (1, "i"),
 )  # fmt: skip
 LEVELS: Final = 9
+DECIMAL: Final = "decimal"
 MAX_ROMAN: Final = 3999
+MAX_LETTERS: Final = 30 * 26  # a, b, ... z, aa, bb: it grows longer with each round
+MAX_LABEL: Final = 100  # characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,30 +51,50 @@ class Numbering:
         return label if own.style != "none" else ""
 
 
-def read(tree: Element | None) -> Numbering:
-    """Read the part numbering.xml."""
-    if tree is None:
-        return Numbering({})
-    abstract = {attribute(each, "abstractNumId"): _levels(each) for each in tree.iter("{*}abstractNum")}
-    return Numbering(
-        {
-            attribute(each, "numId") or "": abstract.get(attribute(each.find("{*}abstractNumId"), "val"), {})
-            for each in tree.iter("{*}num")
+def read(package: Package, part: str) -> Numbering:
+    """Read the part numbering.xml. Raises Refused."""
+    found = _Definitions()
+    for _ in package.walk(part, found.starts, dropped={"lvlOverride"}):
+        pass
+    return Numbering(found.lists)
+
+
+class _Definitions:
+    """Collects definitions, and the lists that refer to them, while the part is gone through."""
+
+    def __init__(self) -> None:
+        self.lists: dict[str, Mapping[int, Level]] = {}
+        self._defined: dict[str | None, dict[int, Level]] = {}
+        self._levels: dict[int, Level] = {}  # of the definition that is open
+        self._level = 0
+        self._list = ""
+        self.starts: dict[str, Start] = {
+            "abstractNum": self._define,
+            "lvl": self._begin,
+            "numFmt": lambda found: self._say(style=value(found) or DECIMAL),
+            "lvlText": lambda found: self._say(text=(value(found) or "")[:MAX_LABEL]),
+            "start": lambda found: self._say(start=to_int(value(found), 1)),
+            "num": self._use,
+            "abstractNumId": self._refer,
         }
-    )
 
+    def _define(self, found: Mapping[str, str]) -> None:
+        self._levels = self._defined[value(found, "abstractNumId")] = {}
 
-def _levels(definition: Element) -> dict[int, Level]:
-    found = {}
-    for each in definition.iter("{*}lvl"):
-        level = to_int(attribute(each, "ilvl"))
-        if 0 <= level < LEVELS:
-            found[level] = Level(
-                attribute(each.find("{*}numFmt"), "val") or "decimal",
-                attribute(each.find("{*}lvlText"), "val") or "",
-                to_int(attribute(each.find("{*}start"), "val"), 1),
-            )
-    return found
+    def _begin(self, found: Mapping[str, str]) -> None:
+        self._level = to_int(value(found, "ilvl"))
+        if self._level < LEVELS:
+            self._levels[self._level] = Level(DECIMAL, "", 1)
+
+    def _say(self, **what: Any) -> None:
+        if self._level in self._levels:
+            self._levels[self._level] = replace(self._levels[self._level], **what)
+
+    def _use(self, found: Mapping[str, str]) -> None:
+        self._list = value(found, "numId") or ""
+
+    def _refer(self, found: Mapping[str, str]) -> None:
+        self.lists[self._list] = self._defined.get(value(found), {})
 
 
 def to_int(text: str | None, otherwise: int = 0) -> int:
@@ -81,7 +104,7 @@ def to_int(text: str | None, otherwise: int = 0) -> int:
 
 def numeral(number: int, style: str) -> str:
     """Write a number in a style of Word; an unknown style is written in digits."""
-    if style in {"lowerLetter", "upperLetter"}:
+    if style in {"lowerLetter", "upperLetter"} and number <= MAX_LETTERS:
         letter = chr(ord("a") + (number - 1) % 26) * ((number - 1) // 26 + 1)
         return letter.upper() if style == "upperLetter" else letter
     if style in {"lowerRoman", "upperRoman"} and number <= MAX_ROMAN:

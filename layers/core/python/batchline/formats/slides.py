@@ -7,10 +7,11 @@ from batchline.errors import Code, Refused
 from batchline.formats import isolated
 from batchline.formats.content import Section, Text
 from batchline.formats.numbering import to_int
-from batchline.formats.office import Element, Package, attribute
+from batchline.formats.office import Element, Package, attribute, local
 from batchline.formats.tables import row, rule
 
 MAX_SLIDES: Final = 5_000
+SHAPES: Final = frozenset({"sp", "graphicFrame"})
 TITLES: Final = frozenset({"title", "ctrTitle"})
 # Text that the layout repeats on every slide.
 FURNITURE: Final = frozenset({"dt", "ftr", "hdr", "sldNum", "sldImg"})
@@ -46,10 +47,13 @@ def parse(file: BinaryIO) -> Iterator[Section]:
 
 def _slide(tree: Element) -> tuple[str, str]:
     """Give the title of a slide and its whole text."""
-    for older in tree.findall(".//{*}Fallback"):
-        cast("Element", older.getparent()).remove(older)
+    for choices in tree.findall(".//{*}AlternateContent"):
+        for older in choices.findall("{*}Fallback"):
+            choices.remove(older)
     title, parts = "", []
-    for shape in tree.iter("{*}sp", "{*}graphicFrame"):
+    for shape in tree.iter():
+        if local(shape) not in SHAPES:
+            continue
         kind = _placeholder(shape)
         table = shape.find(".//{*}tbl")
         if table is not None:
@@ -81,23 +85,24 @@ def _paragraphs(shape: Element, *, listed: bool) -> str:
 
 def _table(table: Element) -> str:
     lines = []
-    for number, line in enumerate(table.iter("{*}tr")):
+    for number, line in enumerate(table.iterfind(".//{*}tr")):
         cells = [_plain(cell) for cell in line.iterfind("{*}tc")]
         lines.append(row(cells) + (rule(len(cells)) if number == 0 else ""))
     return "".join(lines) + "\n"
 
 
 def _notes(tree: Element) -> str:
-    bodies = (shape for shape in tree.iter("{*}sp") if _placeholder(shape) == "body")
+    bodies = (shape for shape in tree.iterfind(".//{*}sp") if _placeholder(shape) == "body")
     return "\n".join(filter(None, (_plain(shape).strip() for shape in bodies)))
 
 
 def _plain(element: Element) -> str:
     """Join the text in an element, a line per paragraph."""
     parts: list[str] = []
-    for node in element.iter("{*}p", "{*}t", "{*}br"):
-        if node.text and node.tag.endswith("}t"):
-            parts.append(node.text)
-        elif parts and not node.tag.endswith("}t"):
+    for node in element.iter():
+        tag = local(node)
+        if tag == "t":
+            parts.append(node.text or "")
+        elif parts and tag in {"p", "br"}:
             parts.append("\n")
     return "".join(parts)
