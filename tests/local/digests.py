@@ -34,7 +34,9 @@ def digests(folder: Path) -> dict[str, str | int]:
         with path.open("rb") as stream:
             content = formats.read(stream, path.name, size=path.stat().st_size, rows=False)
             found[path.name] = hashlib.sha256(read(content).encode()).hexdigest()
-    return found | {name: tokenizers.count(WORDS, name) for name in ("claude-3", "claude-4.7", "o200k")}
+    return found | {
+        name: tokenizers.count(WORDS, name) for name in ("claude-3", "claude-4.7", "o200k", "qwen3")
+    }
 
 
 if __name__ == "__main__":

