@@ -66,7 +66,7 @@ UNNEEDED: Final[Mapping[str, Sequence[str]]] = MappingProxyType(
         "commands": ("bin", "pypdfium2_cli"),
         "the packages' own tests": ("*/tests", "jsonschema/benchmarks"),
         "checking types": ("**/*.pyi", "pydantic/mypy.py"),
-        "compiling": ("**/*.c", "**/*.h", "**/*.pxd", "**/*.pxi", "**/*.pyx", "lxml/includes"),
+        "compiling": ("**/*.c",),
         "AVIF; what is read is PNG, JPEG, WebP and GIF": ("PIL/_avif.*", "pillow.libs/libavif-*"),
         "drawing text": (
             "PIL/_imagingft.*",
@@ -94,12 +94,6 @@ UNNEEDED: Final[Mapping[str, Sequence[str]]] = MappingProxyType(
         ),
         "boto3's resources; only clients are made": ("boto3/data", "boto3/examples"),
         "time zones; botocore reads times in UTC": ("dateutil/zoneinfo",),
-        "other ways to read XML and HTML than lxml.etree and resiliparse": (
-            "lxml/html",
-            "lxml/isoschematron",
-            "lxml/objectify.*",
-            "lxml/sax.*",
-        ),
         "the vocabularies of models that are not counted; Llama's licence asks more than a notice": (
             "quicktok/data/cl100k.*",
             "quicktok/data/llama3.*",

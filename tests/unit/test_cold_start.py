@@ -12,7 +12,6 @@ REPOSITORY = Path(__file__).parents[2]
 # What reads files and counts tokens.
 HEAVY = {
     "pypdfium2",
-    "lxml",
     "python_calamine",
     "PIL",
     "arro3",

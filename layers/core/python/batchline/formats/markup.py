@@ -22,15 +22,17 @@ MIN_COLUMNS: Final = 2
 MIN_ROWS: Final = 2
 MOST_TABLES: Final = 2_000  # the cells of those that follow stand beside each other without marks
 _TITLE_CHARACTERS: Final = 300
-# Marks where a heading begins, from the tree to the text. No document may hold it: it is no character.
+# Marks where a heading begins, from the page to its text. No document may hold it: it is no character.
 _HEADING_MARK: Final = "\ufdd0"
 _CHARSET: Final = re.compile(
     rb"<(?:meta|\?xml)\b[^>]{0,200}?(?:charset|encoding)\s*=\s*[\"']?\s*([\w.:-]{1,40})", re.IGNORECASE
 )
 _CHARSET_BYTES: Final = 4096  # browsers look through a quarter of this
-_GAPS: Final = re.compile(r"\n{3,}")
+_GAPS: Final = re.compile(r"\n\n\n+")
 _BREAKS: Final = "br,p,div,li,tr"
 _HEADING: Final = re.compile(f"{_HEADING_MARK}(#{{1,6}}) ?(.*)")
+_MARK: Final = re.compile(f"{_HEADING_MARK}#{{1,6}} ?")
+_NO_HEADING: Final = re.compile(f"{_HEADING_MARK}#{{1,6}} *$", re.MULTILINE)
 
 
 def read(stream: BinaryIO, name: str, *, size: int, rows: bool) -> Text:  # noqa: ARG001
@@ -44,10 +46,12 @@ def read(stream: BinaryIO, name: str, *, size: int, rows: bool) -> Text:  # noqa
 
 def _sections(blocks: Iterable[str]) -> Iterator[Section]:
     path: list[tuple[int, str]] = []
-    for number, page in enumerate(pages.pieces(blocks)):
+    unmarked = (block.replace(_HEADING_MARK, "") for block in blocks)
+    for number, page in enumerate(pages.pieces(unmarked, mark=_HEADING_MARK)):
         # The whole page: a guess at the main content loses half of some documents.
-        tree = _tree(page.replace(_HEADING_MARK, ""))
+        tree = _tree(page)
         text = extract_plain_text(tree, main_content=False, alt_texts=False, preserve_formatting=True)
+        text = _NO_HEADING.sub("", text)
         if "\n\n\n" in text:
             text = _GAPS.sub("\n\n", text)
         if number == 0 and (title := _title(tree, text)):
@@ -77,7 +81,7 @@ def _section(text: str, path: list[tuple[int, str]]) -> Section:
 
 
 def _tree(page: str) -> Tree:
-    """Parse a page and write into its tree what the text would lose: tables' cells, headings' levels."""
+    """Parse a page and write into its tree what the text would lose: which cells of tables are in a row."""
     tree: Tree = HTMLTree.parse(page)
     # Slices, because the lists of the parser are live: each step of a loop would search the page again.
     found = tree.document.query_selector_all("table")[: MOST_TABLES + 1]
@@ -87,10 +91,6 @@ def _tree(page: str) -> Tree:
             block = tree.create_element("pre")
             block.append_child(tree.create_text_node(lines))
             table.parent.replace_child(block, table)
-    for heading in tree.document.query_selector_all("h1,h2,h3,h4,h5,h6")[:]:
-        if heading.first_child is not None:
-            mark = f"{_HEADING_MARK}{'#' * int(heading.tag[1])} "
-            heading.insert_before(tree.create_text_node(mark), heading.first_child)
     return tree
 
 
@@ -103,7 +103,7 @@ def _table(tree: Tree, table: Node) -> str:
     for row in table.query_selector_all("tr")[:]:
         cells: list[str] = []
         for cell in row.children[:]:
-            text = cell.text
+            text = _MARK.sub("", cell.text)
             if len(text) > LONGEST_CELL or len(cells) > MOST_COLUMNS:
                 return ""
             _fill(cells, below)
