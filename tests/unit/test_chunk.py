@@ -443,6 +443,34 @@ def test_a_run_goes_on_after_a_unit_that_was_split() -> None:
     assert 1 < runs < len(whole)
 
 
+@pytest.mark.usefixtures("small_context")
+@given(
+    st.lists(st.text('ab,\n"あ😀', max_size=20) | st.sampled_from(["x" * 150, "word " * 700]), min_size=1),
+    st.sampled_from(
+        ["{{ row.a }}", "{{ document.name }}: {{ text }}", "{{ chunk.index }}/{{ row.a|upper }}"]
+    ),
+    st.integers(1, 3),
+)
+def test_records_made_together_are_those_made_one_by_one(cells: list[str], prompt: str, each: int) -> None:
+    spec = pipeline(prompt=prompt, chunk={"by": "row"}, inference={"max_tokens": 100})
+
+    def made(together: int) -> list[tuple[int, bytes, int] | Code]:
+        """The records, and why the last one is missing."""
+        found: list[tuple[int, bytes, int] | Code] = []
+        cut = units.cut(formats.Table(iter([{"a": one} for one in cells])), spec)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(units, "TOGETHER", together)
+            patch.setattr(chunk, "SHARD_RECORDS", each)
+            try:
+                for part in chunk.parts(DOCUMENT, cut, spec, {"name": "b"}):
+                    found += [(one.index, one.model_input, one.input_tokens) for one in part.records]
+            except Refused as refusal:
+                found.append(refusal.code)
+        return found
+
+    assert made(1_000) == made(0)
+
+
 def test_a_run_that_only_reads_again_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chunk, "LOOK_EVERY", 5)
     done = chunk.Progress(10, 10)

@@ -81,21 +81,24 @@ VARIABLES = st.fixed_dictionaries(
 
 
 @pytest.mark.parametrize("source", PLAIN)
-@given(variables=VARIABLES)
-def test_a_plain_template_is_filled_as_jinja_fills_it(source: str, variables: dict[str, Any]) -> None:
+@given(variables=st.lists(VARIABLES, min_size=1, max_size=3))
+def test_a_plain_template_is_filled_as_jinja_fills_it(source: str, variables: list[dict[str, Any]]) -> None:
     plain = prompts.Plain.of(TEMPLATES.parse(source))
     assert plain is not None
     filled = plain.fill(variables)
     if filled is not None:
-        assert filled == prompts.render(TEMPLATES.from_string(source), variables)
+        assert filled == [prompts.render(TEMPLATES.from_string(source), one) for one in variables]
 
 
 def test_a_plain_template_is_filled_without_jinja() -> None:
     plain = prompts.Plain.of(TEMPLATES.parse("{{ document.name }}, {{ chunk.index }}: {{ text }}"))
     assert plain is not None
-    assert plain.fill({"document": {"name": "a.txt"}, "chunk": {"index": 2}, "text": "本"}) == "a.txt, 2: 本"
-    assert plain.fill({"document": {"name": "a.txt"}, "chunk": {"index": 2}}) is None
-    assert plain.fill({"document": {}, "chunk": {"index": 2}, "text": "本"}) is None
+    one = {"document": {"name": "a.txt"}, "chunk": {"index": 2}, "text": "本"}
+    two = {"document": {"name": "a.txt"}, "chunk": {"index": 3.5}, "text": ""}
+    assert plain.fill([one, two]) == ["a.txt, 2: 本", "a.txt, 3.5: "]
+    for wrong in ({"text": None}, {"document": {}}, {"document": "a.txt"}, {"chunk": {"index": []}}):
+        assert plain.fill([one, two | wrong]) is None
+    assert plain.fill([one, {"document": {"name": "a.txt"}, "chunk": {"index": 2}}]) is None
 
 
 @pytest.mark.parametrize(

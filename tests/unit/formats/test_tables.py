@@ -115,6 +115,15 @@ def test_long_numbers_and_not_a_number_are_kept() -> None:
     assert rows(b'[{"id": 123456789012345678901}]', "a.json") == [{"id": 123456789012345678901}]
 
 
+def test_a_cell_that_cannot_be_written_is_refused() -> None:
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    with pytest.raises(Refused, match="nested too deeply") as caught:
+        tables.cell(deep)
+    assert caught.value.code is Code.ROWS_INVALID
+
+
 def test_short_rows_are_filled_and_columns_without_a_name_are_numbered() -> None:
     assert rows(b",a ,\n1,2\n\n3,4,5\n", "a.csv") == [
         {"column_1": "1", "a": "2", "column_3": ""},

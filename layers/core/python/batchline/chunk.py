@@ -221,8 +221,7 @@ def parts(
     form = Form.of(pipeline)
     batch: list[Record] = []
     size, index, read = 0, done.records, done.units
-    for unit in _rest(found, done.units, out_of_time):
-        made = units.records(unit, index, form, document)
+    for made in units.records(_rest(found, done.units, out_of_time), done.records, form, document):
         added = sum([len(one.model_input) for one in made])
         if batch and not fits(len(batch) + len(made), size + added):
             yield Part(document_id, batch, read)

@@ -8,9 +8,10 @@ the text of each rendering are bounded here.
 import resource
 import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
+from itertools import repeat
 from pathlib import Path
 from typing import Any, Final, NoReturn, Self
 
@@ -22,6 +23,8 @@ MAX_SECONDS: Final = 2.0
 # No model takes as much: a token is rarely longer than eight characters.
 MAX_CHARACTERS: Final = 8_000_000
 MAX_MEMORY_BYTES: Final = 512 << 20
+# What Jinja writes as `str` does.
+_PLAIN: Final = frozenset({str, int, float, bool})
 
 
 class TooMuch(Exception):
@@ -68,23 +71,28 @@ class Plain:
                     return None
         return cls(parts)
 
-    def fill(self, variables: Mapping[str, Any]) -> str | None:
-        """Give what Jinja would. None: a value is missing, not plain or too long, and Jinja must say."""
-        filled: list[str] = []
+    def fill(self, found: Sequence[Mapping[str, Any]]) -> list[str] | None:
+        """Give what Jinja would, for each of some variables: value by value, which is faster than in turn.
+
+        None: a value of one is missing, not plain or too long, and Jinja must say.
+        """
+        columns: list[Iterable[str]] = []
         for part in self._parts:
             if type(part) is str:
-                filled.append(part)
+                columns.append(repeat(part, len(found)))
                 continue
-            value = variables.get(part[0])
-            if len(part) > 1:
-                value = value.get(part[1]) if isinstance(value, dict) else None
-            if type(value) is not str:
-                if not isinstance(value, int | float):
-                    return None
-                value = str(value)
-            filled.append(value)
-        text = "".join(filled)
-        return text if len(text) <= MAX_CHARACTERS else None
+            values: Sequence[Any] = found
+            try:
+                for name in part:
+                    values = [one[name] for one in values]
+            except (KeyError, TypeError):
+                return None
+            kinds = set(map(type, values))
+            if not kinds <= _PLAIN:
+                return None
+            columns.append(values if kinds == {str} else map(str, values))
+        filled = list(map("".join, zip(*columns, strict=True)))
+        return filled if max(map(len, filled)) <= MAX_CHARACTERS else None
 
 
 def render(template: jinja2.Template, variables: Mapping[str, Any]) -> str:

@@ -3,13 +3,15 @@
 import base64
 import copy
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from itertools import batched
+from itertools import batched, count, repeat
 from typing import Any, Final, Self
 from uuid import uuid4
 
 import msgspec
 import orjson
+from jinja2.meta import find_undeclared_variables
 
 from batchline import catalog, dialects, prompts
 from batchline.catalog import Model
@@ -77,6 +79,7 @@ class Form:
     model: Model
     counter: Counter
     plain: prompts.Plain | None
+    used: AbstractSet[str]  # the variables that the prompt names
     before: bytes  # the body around the prompt, which stands in it as a JSON string
     after: bytes
     told: float  # estimated tokens of what is said beside the prompt, and of the frame
@@ -91,10 +94,11 @@ class Form:
         told = "".join(part["text"] for part in dialects.instructions(pipeline, model))
         if model.structured_output:
             told += pipeline.schema_text or ""
-        plain = prompts.Plain.of(TEMPLATES.parse(pipeline.prompt))
+        parsed = TEMPLATES.parse(pipeline.prompt)
+        plain, used = prompts.Plain.of(parsed), find_undeclared_variables(parsed)
         room = model.context - pipeline.answer_tokens
         beside = counted.weigh(told) + FRAME_TOKENS
-        return cls(pipeline, model, counted, plain, before, after, beside, max(counted.weights), room)
+        return cls(pipeline, model, counted, plain, used, before, after, beside, max(counted.weights), room)
 
     def record(self, index: int, variables: Mapping[str, Any], *, image: Image | None = None) -> Record:
         """Render the prompt for one chunk, or for a picture, which stands before it.
@@ -107,14 +111,24 @@ class Form:
                 f"The file holds pictures, and {self.pipeline.model} reads text only. Name a model that sees "
                 "in the pipeline, or upload the text.",
             )
-        prompt, written = self._prompt(index, variables)
-        if image:
-            body = orjson.dumps(_body(self.pipeline, [_picture(image), {"text": prompt}]))
-            return Record(index, body, self._tokens(index, prompt, self.counter.family.picture))
-        body = self.before + written + self.after
-        if (self.told + self.densest * len(written)) * ESTIMATE_OFF > self.room:
-            return Record(index, body, self._tokens(index, prompt))
-        return Record(index, body, self.told, prompt, self.counter)
+        if image is None:
+            (made,) = self.records(index, [variables])
+            return made
+        (prompt,), _ = self._prompts(index, [variables])
+        body = orjson.dumps(_body(self.pipeline, [_picture(image), {"text": prompt}]))
+        return Record(index, body, self._tokens(index, prompt, self.counter.family.picture))
+
+    def records(self, first: int, found: Sequence[Mapping[str, Any]]) -> list[Record]:
+        """Render the prompts for some chunks, whose indexes are `first` and those after it.
+
+        Raises Refused with PROMPT_FAILED, or with PROMPT_TOO_LONG and the numbers.
+        """
+        filled, written = self._prompts(first, found)
+        bodies = [self.before + one + self.after for one in written]
+        if (self.told + self.densest * max(map(len, written))) * ESTIMATE_OFF <= self.room:
+            return list(map(Record, count(first), bodies, repeat(self.told), filled, repeat(self.counter)))
+        tokens = [self._tokens(index, prompt) for index, prompt in enumerate(filled, first)]
+        return list(map(Record, count(first), bodies, tokens))
 
     def _tokens(self, index: int, prompt: str, more: int = 0) -> int:
         """Tell the tokens of a request that may be too long. Raises Refused(PROMPT_TOO_LONG)."""
@@ -131,18 +145,18 @@ class Form:
             )
         return tokens
 
-    def _prompt(self, index: int, variables: Mapping[str, Any]) -> tuple[str, bytes]:
-        """Render the prompt; give it as text and as a JSON string."""
+    def _prompts(self, first: int, found: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[bytes]]:
+        """Render prompts; give them as texts and as JSON strings."""
+        filled = self.plain.fill(found) if self.plain else None
+        if filled is None:
+            filled = [self._rendered(index, one) for index, one in enumerate(found, first)]
+        return filled, _written(first, filled)
+
+    def _rendered(self, index: int, variables: Mapping[str, Any]) -> str:
         try:
-            prompt = self.plain.fill(variables) if self.plain else None
-            if prompt is None:
-                prompt = prompts.render(self.pipeline.template, variables)
+            return prompts.render(self.pipeline.template, variables)
         except prompts.ERRORS as error:
             raise _failed(index, str(error)[:200].rstrip(".")) from error
-        try:
-            return prompt, orjson.dumps(prompt)
-        except orjson.JSONEncodeError as error:
-            raise _failed(index, "the text holds half of a character") from error
 
 
 def record(pipeline: Pipeline, index: int, variables: Mapping[str, Any]) -> Record:
@@ -158,6 +172,17 @@ def _picture(image: Image) -> dict[str, Any]:
     """Write a picture as the content block of a JSON request, where bytes are Base64."""
     data = base64.b64encode(image.data).decode("ascii")
     return {"image": {"format": image.format, "source": {"bytes": data}}}
+
+
+def _written(first: int, found: Iterable[str]) -> list[bytes]:
+    """Write prompts as JSON strings."""
+    written: list[bytes] = []
+    for index, prompt in enumerate(found, first):
+        try:
+            written.append(orjson.dumps(prompt))
+        except orjson.JSONEncodeError as error:
+            raise _failed(index, "the text holds half of a character") from error
+    return written
 
 
 def _failed(index: int, how: str) -> Refused:

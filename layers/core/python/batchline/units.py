@@ -1,6 +1,7 @@
 """Units: what an upload's content is cut into, and the records that each of them becomes."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from itertools import batched, groupby
 from typing import Any, BinaryIO, Final, NamedTuple, override
 
@@ -15,6 +16,9 @@ from batchline.tokens import count_tokens, counter
 
 # A text of fewer tokens is not the reason why a prompt is too long.
 LEAST_TOKENS: Final = 50
+# Units are made records at once up to so many characters, which stay in the processor's cache.
+TOGETHER: Final = 65_536
+MOST_TOGETHER: Final = 500
 
 
 class Headings(tuple[str, ...]):
@@ -44,22 +48,21 @@ class Unit(NamedTuple):
     rows: tuple[Mapping[str, Any], ...] = ()
     image: Image | None = None
 
-    def variables(self, index: int) -> dict[str, Any]:
-        """Say what a prompt may use. What does not exist for this kind of unit is empty."""
-        found: dict[str, Any] = {
-            "text": self.text,
-            "chunk": {
+    def variables(self, index: int, document: Mapping[str, Any], used: AbstractSet[str]) -> dict[str, Any]:
+        """Give the variables that a prompt has `used`. What does not exist for this kind of unit is empty."""
+        found: dict[str, Any] = {"text": self.text, "document": document}
+        if "chunk" in used:
+            found["chunk"] = {
                 "index": index,
                 "page": "" if self.page is None else self.page,
                 "headings": Headings(self.headings) if self.headings else NO_HEADINGS,
                 "start": self.start,
                 "end": self.stop,
-            },
-        }
-        if self.rows:
+            }
+        if "rows" in used and self.rows:
             found["rows"] = list(self.rows)
-            if len(self.rows) == 1:
-                found["row"] = self.rows[0]
+        if "row" in used and len(self.rows) == 1:
+            found["row"] = self.rows[0]
         return found
 
 
@@ -161,19 +164,68 @@ def _picture(image: Image) -> Unit:
     return Unit("", 0, 0, image.page, image=image)
 
 
-def records(unit: Unit, index: int, form: Form, document: Mapping[str, Any]) -> list[Record]:
-    """Make the record of a unit, or those of its halves where its prompt is too long. Raises Refused."""
-    variables = unit.variables(index)
-    variables["document"] = document
+def records(
+    found: Iterable[Unit], first: int, form: Form, document: Mapping[str, Any]
+) -> Iterator[list[Record]]:
+    """Make the record of each unit, or those of its halves where its prompt is too long. Raises Refused.
+
+    Indexes begin at `first`.
+    """
+    index = first
+    for some in _together(found) if form.plain else zip(found):
+        made = _at_once(some, index, form, document)
+        if made is not None:
+            yield from made
+            index += len(made)
+            continue
+        for unit in some:
+            halves = _one_by_one(unit, index, form, document)
+            yield halves
+            index += len(halves)
+
+
+def _together(found: Iterable[Unit]) -> Iterator[list[Unit]]:
+    """Put units together that are made records at once; a picture stays alone. What is refused comes last."""
+    some: list[Unit] = []
+    size = 0
     try:
-        return [form.record(index, variables, image=unit.image)]
+        for unit in found:
+            some.append(unit)
+            size += len(unit.text) if unit.image is None else TOGETHER
+            if size >= TOGETHER or len(some) == MOST_TOGETHER:
+                yield some
+                some, size = [], 0
+    except Refused:
+        if some:
+            yield some
+        raise
+    if some:
+        yield some
+
+
+def _at_once(
+    some: Sequence[Unit], index: int, form: Form, document: Mapping[str, Any]
+) -> list[list[Record]] | None:
+    """Make the records of some units. None: one of them is refused."""
+    if len(some) == 1:
+        return None
+    variables = [unit.variables(place, document, form.used) for place, unit in enumerate(some, index)]
+    try:
+        return [[one] for one in form.records(index, variables)]
+    except Refused:
+        return None
+
+
+def _one_by_one(unit: Unit, index: int, form: Form, document: Mapping[str, Any]) -> list[Record]:
+    try:
+        return [form.record(index, unit.variables(index, document, form.used), image=unit.image)]
     except Refused as refusal:
         halves = list(_halves(unit, form.pipeline)) if refusal.code == Code.PROMPT_TOO_LONG else []
         if len(halves) < 2:  # noqa: PLR2004 - it cannot be halved
             raise
     made: list[Record] = []
     for half in halves:
-        made += records(half, index + len(made), form, document)
+        made += _one_by_one(half, index + len(made), form, document)
     return made
 
 

@@ -110,9 +110,9 @@ def _not_blank(sections: Iterator[Section]) -> Iterator[Section]:
 
 
 def _not_empty(rows: Iterator[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
-    empty = True
-    for row in rows:
-        empty = False
-        yield row
-    if empty:
+    for first in rows:
+        yield first
+        break
+    else:
         raise Refused(Code.TEXT_MISSING, "The file has no rows. Upload a file that has some.")
+    yield from rows

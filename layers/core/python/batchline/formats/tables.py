@@ -34,7 +34,12 @@ def cell(value: object) -> str:
     # json writes such numbers as Python does, at three times the cost.
     if type(value) is int or (type(value) is float and math.isfinite(value)):
         return repr(value)
-    return json.dumps(value, ensure_ascii=False)
+    try:
+        return json.dumps(value, ensure_ascii=False)
+    except RecursionError as error:
+        raise Refused(
+            Code.ROWS_INVALID, "A row has lists nested too deeply. Correct it and upload the file again."
+        ) from error
 
 
 def bad_row(line: int, what: str) -> Refused:
