@@ -3,6 +3,8 @@
 .SUFFIXES:
 BIN := .venv/bin
 LOCKS := development layer localstack runtime sam clients bootstrap
+# One process for each core, but no more than memory is left for; each takes the next test when it is free.
+PARALLEL := --numprocesses auto --maxprocesses 8 --dist worksteal
 
 # What leads to a real account, or to another local cloud, must be asked for: see `make test`.
 export SAM_CLI_TELEMETRY := 0
@@ -24,7 +26,7 @@ down: .venv/.installed ## Stop the local cloud and forget its data
 
 .PHONY: test
 test: check ## Run every check and every test, the ones on LocalStack included
-	$(BIN)/pytest tests/unit tests/integration tests/conformance tests/faults
+	$(BIN)/pytest $(PARALLEL) tests/unit tests/integration tests/conformance tests/faults
 	$(BIN)/pytest tests/local tests/e2e
 
 .PHONY: check
@@ -37,7 +39,7 @@ check: .venv/.installed ## Lint, types, import rules, the template
 
 .PHONY: unit
 unit: .venv/.installed ## Run the fast tests only
-	$(BIN)/pytest tests/unit tests/integration
+	$(BIN)/pytest $(PARALLEL) tests/unit tests/integration
 
 .PHONY: conformance
 conformance: .venv/.installed ## Hold the Bedrock emulator, or BATCHLINE_CONFORMANCE=<url or aws>, to AWS's documents
@@ -54,7 +56,7 @@ fuzz: .venv/.installed ## Send the emulator 10,000 malformed requests and record
 .PHONY: chaos
 chaos: .venv/.installed ## Strike at every call of the rich scenarios, and let SEEDS=2000 storms rage for at most SECONDS=3600
 	BATCHLINE_FAULTS_EVERY=1 BATCHLINE_FAULTS_FIRST_SEED=$(or $(FIRST),0) BATCHLINE_FAULTS_SEEDS=$(or $(SEEDS),2000) \
-	  BATCHLINE_FAULTS_SECONDS=$(or $(SECONDS),3600) $(BIN)/pytest tests/faults
+	  BATCHLINE_FAULTS_SECONDS=$(or $(SECONDS),3600) $(BIN)/pytest $(PARALLEL) tests/faults
 
 .PHONY: bench
 bench: .venv/.installed ## Measure speed and memory

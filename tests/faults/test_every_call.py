@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -11,7 +12,6 @@ import pytest
 from tests.faults import audit, scenarios
 from tests.faults.conftest import Make
 from tests.faults.scenarios import TERMINAL, Scenario
-from tests.faults.sharing import shared
 from tests.integration.calls import Call, Fault
 from tests.integration.world import World
 
@@ -66,12 +66,11 @@ class Strike:
     fault: Fault
 
 
-def strikes(calls: list[Call], every: int) -> list[Strike]:
-    """List the faults of a run's calls. A read whose reply is lost is the same as one that failed."""
+def strikes(calls: list[Call], fault: Fault, every: int) -> list[Strike]:
+    """List where a fault can be in a run. A read whose reply is lost is the same as one that failed."""
     return [
         Strike(at, fault)
         for at, call in list(enumerate(calls, start=1))[::every]
-        for fault in (Fault.FAILED_BEFORE, Fault.DIED_AFTER, Fault.REPLY_LOST)
         if fault is not Fault.REPLY_LOST or not call.name.partition(".")[2].startswith(READS)
     ]
 
@@ -88,7 +87,7 @@ def play(make: Make, scenario: Scenario, strike: Strike | None = None) -> World:
     return world
 
 
-def check(make: Make, scenario: Scenario, every: int) -> None:
+def check(make: Make, scenario: Scenario, fault: Fault, every: int) -> None:
     whole = play(make, scenario)
     audit.check_end(whole)
     assert not whole.errors
@@ -98,10 +97,10 @@ def check(make: Make, scenario: Scenario, every: int) -> None:
         try:
             struck(make, scenario, strike, expected)
         except AssertionError as error:
-            return f"{strike.at} of {len(whole.calls.made)}, {strike.fault.value}: {error}"
+            return f"{strike.at} of {len(whole.calls.made)}: {error}"
         return None
 
-    found = list(filter(None, shared(broken, strikes(whole.calls.made, every))))
+    found = list(filter(None, map(broken, strikes(whole.calls.made, fault, every))))
     assert not found, f"{len(found)} broken\n" + "\n".join(found)
 
 
@@ -129,15 +128,22 @@ def named(scenario: Scenario) -> str:
     return scenario.name
 
 
+any_fault = pytest.mark.parametrize(
+    "fault", [Fault.FAILED_BEFORE, Fault.DIED_AFTER, Fault.REPLY_LOST], ids=attrgetter("value")
+)
+
+
+@any_fault
 @pytest.mark.parametrize("scenario", scenarios.SCENARIOS, ids=named)
 def test_any_call_may_go_wrong(
-    make_smallest: Make, monkeypatch: pytest.MonkeyPatch, scenario: Scenario
+    make_smallest: Make, monkeypatch: pytest.MonkeyPatch, scenario: Scenario, fault: Fault
 ) -> None:
     for name, value in scenario.patches:
         monkeypatch.setattr(name, value)
-    check(make_smallest, scenario, 1)
+    check(make_smallest, scenario, fault, 1)
 
 
+@any_fault
 @pytest.mark.parametrize("scenario", RICH, ids=named)
-def test_any_call_may_go_wrong_among_many(make: Make, scenario: Scenario) -> None:
-    check(make, scenario, EVERY)
+def test_any_call_may_go_wrong_among_many(make: Make, scenario: Scenario, fault: Fault) -> None:
+    check(make, scenario, fault, EVERY)

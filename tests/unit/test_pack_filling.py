@@ -109,24 +109,27 @@ def until(records: int, draw: Callable[[random.Random], tuple[int, int]]) -> lis
     return shards_of(sizes)
 
 
-LARGE = {
-    "full shards": some(5_000, lambda _: (2_000, 4_000_000)),
-    "nearly full shards": some(5_000, lambda _: (1_999, 4_000_000)),
-    "small documents, to the last record": until(
+# Made when they are asked for: together they would fill half a gigabyte.
+LARGE: dict[str, Callable[[], list[Shard]]] = {
+    "full shards": lambda: some(5_000, lambda _: (2_000, 4_000_000)),
+    "nearly full shards": lambda: some(5_000, lambda _: (1_999, 4_000_000)),
+    "small documents, to the last record": lambda: until(
         2_000_000, lambda dice: (dice.choice([1, 3, 10, 98, 98, 250, 2_000]), 300_000)
     ),
-    "documents of any size": some(5_000, lambda dice: (dice.randint(1, 2_000), dice.randint(1, 4_000_000))),
-    "single records": some(200_050, lambda _: (1, 2_000)),
-    "long records, so that bytes count": some(
+    "documents of any size": lambda: some(
+        5_000, lambda dice: (dice.randint(1, 2_000), dice.randint(1, 4_000_000))
+    ),
+    "single records": lambda: some(200_050, lambda _: (1, 2_000)),
+    "long records, so that bytes count": lambda: some(
         5_000, lambda dice: (dice.randint(1, 60), dice.randint(8_000_000, 16_000_000))
     ),
-    "short and long records mixed": some(
+    "short and long records mixed": lambda: some(
         5_000,
         lambda dice: (
             (2_000, 1_500_000) if dice.random() < 0.5 else (50, dice.randint(10_000_000, 16_000_000))
         ),
     ),
-    "all short records before all long ones": [
+    "all short records before all long ones": lambda: [
         *shards_of([(2_000, 1_000_000)] * 2_500),
         *(shard(number, 50, bytes=15_000_000) for number in range(2_500, 18_900)),
     ],
@@ -135,7 +138,7 @@ LARGE = {
 
 @pytest.mark.parametrize("name", LARGE)
 def test_many_shards_take_as_many_jobs_as_the_lower_bound_says(name: str) -> None:
-    shards = LARGE[name]
+    shards = LARGE[name]()
     jobs = filling.fill(shards, BEDROCK)
     assert len(jobs) == filling.lower_bound(shards, BEDROCK)
     assert min(records_of(jobs)) >= BEDROCK.min_records

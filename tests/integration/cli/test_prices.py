@@ -167,7 +167,11 @@ def test_offer_files_are_read_by_code_and_region(published: tuple[str, dict[str,
     assert list(price_list.offers("eu-west-1", root)) == [{"n": 0}, {"n": 1}, {"n": 2}]
 
 
-@pytest.mark.parametrize("body", [None, b"not gzip", gzip.compress(b"not JSON"), gzip.compress(b"{}")[:-9]])
+@pytest.mark.parametrize(
+    "body",
+    [None, b"not gzip", gzip.compress(b"not JSON"), gzip.compress(b"{}")[:-9]],
+    ids=["missing", "not gzip", "not JSON", "cut off"],
+)
 def test_an_offer_file_that_cannot_be_read_is_named(
     published: tuple[str, dict[str, bytes]], body: bytes | None
 ) -> None:
