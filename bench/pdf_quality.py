@@ -20,7 +20,7 @@ from collections import Counter
 from pathlib import Path
 from statistics import mean
 
-from batchline.formats import pdf
+from batchline.formats import pdf_pages
 from batchline.formats.content import Section
 
 CACHE = Path(__file__).parents[1] / ".local" / "pdf-quality"
@@ -96,7 +96,7 @@ def extracted(data: bytes) -> str:
     scratch = CACHE / "one.pdf"
     scratch.write_bytes(data)
     with scratch.open("rb") as file:
-        return "".join(item.text for item in pdf.parse(file) if isinstance(item, Section))
+        return "".join(item.text for item in pdf_pages.parse(file) if isinstance(item, Section))
 
 
 def main() -> int:

@@ -8,11 +8,11 @@ from functools import partial
 from typing import BinaryIO
 
 from batchline.errors import Code, Refused
-from batchline.formats import isolated
+from batchline.formats import child
 from batchline.formats.content import Image, Section
 
 
-def parse(file: BinaryIO, *, mode: str = "echo") -> Iterator[isolated.Item]:
+def parse(file: BinaryIO, *, mode: str = "echo") -> Iterator[child.Item]:
     yield Section(file.read().decode(), 1, ("見出し", "two"))
     if mode in DEATHS:
         DEATHS[mode]()
@@ -37,17 +37,17 @@ def deepen() -> None:
     deepen()
 
 
-def kinds() -> Iterator[isolated.Item]:
+def kinds() -> Iterator[child.Item]:
     yield Image("png", b"\x00\xff", 2)
     yield {"a": "\ud800", "b": 1}
     yield Section("lone \ud800", None, ("\udfff",))
 
 
-def environment() -> Iterator[isolated.Item]:
+def environment() -> Iterator[child.Item]:
     yield Section(",".join(name for name in os.environ if name.startswith("AWS_")), 2)
 
 
-def many() -> Iterator[isolated.Item]:
+def many() -> Iterator[child.Item]:
     for number in range(1_000_000):
         yield Section("y" * 10_000, number)
 
@@ -62,7 +62,7 @@ DEATHS: Mapping[str, Callable[[], object]] = {
     "bug": fail,
     "deep": deepen,
 }
-YIELDS: Mapping[str, Callable[[], Iterator[isolated.Item]]] = {
+YIELDS: Mapping[str, Callable[[], Iterator[child.Item]]] = {
     "all": kinds,
     "environment": environment,
     "many": many,

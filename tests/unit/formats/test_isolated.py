@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 from batchline.errors import Code, Refused
-from batchline.formats import isolated
+from batchline.formats import child, isolated
+from batchline.formats.child import Limits
 from batchline.formats.content import Image, Section
-from batchline.formats.isolated import Limits
 
 PARSER = "tests.unit.formats.misbehaving"
 ROOMY = Limits()
 FIRST = Section("text", 1, ("見出し", "two"))
 
 
-def items(what: str, limits: Limits = ROOMY) -> list[isolated.Item]:
+def items(what: str, limits: Limits = ROOMY) -> list[child.Item]:
     return list(isolated.run(PARSER, io.BytesIO(b"text"), what="file", limits=limits, mode=what))
 
 
@@ -51,7 +51,7 @@ def test_what_a_parser_yields_comes_through() -> None:
 
 def test_sections_of_one_place_come_together() -> None:
     same = [Section("a"), Section("b"), Section("c", 2), Section("d", 2, ("h",)), Section("e", 2, ("h",))]
-    assert list(isolated._merged(iter(same))) == [
+    assert list(child._merged(iter(same))) == [
         Section("ab"),
         Section("c", 2),
         Section("de", 2, ("h",)),

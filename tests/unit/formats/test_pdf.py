@@ -8,7 +8,7 @@ import PIL.Image
 import pytest
 from batchline import formats
 from batchline.errors import Code, Refused
-from batchline.formats import Image, Section, pdf
+from batchline.formats import Image, Section, pdf_pages
 from reportlab.lib.pdfencrypt import StandardEncryption
 from reportlab.lib.utils import ImageReader
 from reportlab.pdfbase import pdfmetrics
@@ -63,7 +63,7 @@ def drawn(
 
 
 def parsed(data: bytes, *, first: int = 1) -> list[Section | Image]:
-    return list(pdf.parse(io.BytesIO(data), first=first))
+    return list(pdf_pages.parse(io.BytesIO(data), first=first))
 
 
 def text(data: bytes) -> str:
@@ -233,7 +233,7 @@ def test_a_scan_gives_its_pages_as_pictures() -> None:
 def test_a_picture_among_pages_of_text_is_not_passed_over_in_silence() -> None:
     pages = [["First page."], [], ["Third page."]]
     data = drawn(pages, extra=lambda canvas, page: page == 2 and canvas.drawImage(picture(), 0, 0, 99, 99))
-    assert text(data) == f"First page.\n\n{pdf.PICTURE}\n\nThird page.\n\n"
+    assert text(data) == f"First page.\n\n{pdf_pages.PICTURE}\n\nThird page.\n\n"
 
 
 def test_a_password_to_open_is_refused_and_one_to_print_is_not() -> None:

@@ -20,7 +20,7 @@ MAX_PARTS: Final = 1_000
 MAX_DEPTH: Final = 20
 # Attachments that are read, by the module that parses them, and how it is asked for text.
 DOCUMENTS: Final[Mapping[Format, tuple[str, dict[str, Any]]]] = {
-    Format.PDF: ("pdf", {}),
+    Format.PDF: ("pdf_pages", {}),
     Format.DOCX: ("word", {}),
     Format.PPTX: ("slides", {}),
     Format.XLSX: ("spreadsheet", {"rows": False}),
