@@ -88,10 +88,9 @@ def _body(window: Window, limit: Limit, reach: int, done: int) -> str:
         fitting = limit.fitting(room)
         if fitting <= done:
             return ""
-        last = whole and fitting == len(room)
-        end = fitting if last else best(window, done, fitting)
+        end = fitting if whole and fitting == len(room) else best(window, done, fitting)
         body = window.text[:end].rstrip()
-        if fitting == 1 or limit.takes(body, last=last):
+        if fitting == 1 or limit.takes(body):
             return body
 
 

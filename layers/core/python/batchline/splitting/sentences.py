@@ -22,13 +22,15 @@ def _between(opened: str, closed: str) -> str:
     return rf"{opened}{inner}(?:{opened}{inner}{closed}{inner}){{0,8}}+{closed}"
 
 
-_BRACKETS: Final = ("「」", "『』", "（）", r"\(\)", "【】", "《》", "〈〉", "“”", "［］")
-_SPAN: Final = "|".join(_between(pair[: len(pair) // 2], pair[len(pair) // 2 :]) for pair in _BRACKETS)
+_BRACKETS: Final = ("「」", "『』", "（）", "()", "【】", "《》", "〈〉", "“”", "［］")
+_SPAN: Final = "|".join(_between(*map(re.escape, pair)) for pair in _BRACKETS)
+_OPENED: Final = re.compile("|".join(re.escape(opened) for opened, _ in _BRACKETS))
 _WIDE: Final = "。！？｡．‼⁇⁈⁉"
+_STOPS: Final = f"{_WIDE}.!?…"
 _CLOSING: Final = "」』）)】》〉”’\"'］]"
 _CLOSED: Final = f"[{re.escape(_CLOSING)}]"
-_STOP: Final = re.compile(rf"(?P<span>{_SPAN})|(?P<stop>[{_WIDE}.!?…]++)(?P<closing>{_CLOSED}*+)")
-_ENDS_INSIDE: Final = re.compile(rf"[{_WIDE}.!?…]{_CLOSED}+\Z")
+_STOP: Final = re.compile(rf"(?P<span>{_SPAN})|(?P<stop>[{_STOPS}]++)(?P<closing>{_CLOSED}*+)")
+_ENDS_INSIDE: Final = re.compile(rf"[{_STOPS}]{_CLOSED}+\Z")
 _OPENING: Final = " \t\n\r\u3000\"'“‘(（[「『*_"
 _WORD: Final = re.compile(r"[^\W\d_]+")
 _KANA_OR_HAN: Final = re.compile(r"[\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff々〆]")
@@ -102,10 +104,17 @@ def last_end(text: str, low: int, high: int) -> Iterator[int]:
     while low <= high:
         # Most often there is one close to the end.
         middle = max(low, high - 500)
-        line = text.rfind("\n", 0, middle) + 1
-        found = [end for end in ends(text, max(line, middle - CONTEXT), high) if end >= middle]
+        found = [end for end in ends(text, _before(text, middle), high) if end >= middle]
         yield from reversed(found)
         high = middle - 1
+
+
+def _before(text: str, place: int) -> int:
+    """Find where to begin so that what ends from a place on is seen whole: its brackets and its stop."""
+    first = max(text.rfind("\n", 0, place) + 1, place - CONTEXT)
+    if bracket := _OPENED.search(text, first, place):
+        return bracket.start()
+    return first + len(text[first:place].rstrip(_STOPS + _CLOSING))
 
 
 def _ends_with(text: str, found: re.Match[str]) -> bool:
@@ -152,7 +161,7 @@ def _ends_quotation(closing: str, after: str) -> bool:
         return True
     if closing in "”’\"')" and after[0].isspace():
         return not _begins(after).islower()
-    if after[0] in _CLOSING + _WIDE + ".!?…" or "가" <= after[0] <= "힣":
+    if after[0] in _CLOSING + _STOPS or "가" <= after[0] <= "힣":
         return False
     if after[0].isascii() and not after[0].isspace():
         return after[0] in "(["

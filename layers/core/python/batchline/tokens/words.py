@@ -1,17 +1,11 @@
-"""Words: the tokens of a text as a sum over its words, so that each word is counted once.
+"""Words: the tokens of parts of texts, each counted once: in ordinary text the same come again and again."""
 
-In ordinary text a few thousand words come again and again. Where a tokenizer never joins what is on both
-sides of a space, a text has the tokens of what lies between its spaces, and those can be remembered.
-"""
-
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
-# So many words are remembered, none longer than this: 6 MB at most.
+# So many words are remembered, none longer than this: 8 MB at most.
 MOST_WORDS: Final = 1 << 15
-LONGEST_WORD: Final = 40
-# What a text has, at least, that holds a word whose tokens depend on what is beyond its spaces.
-STRANGE: Final = 1 << 40
+LONGEST_WORD: Final = 100
 
 
 class Words(dict[str, int]):
@@ -30,6 +24,6 @@ class Words(dict[str, int]):
             self[word] = tokens
         return tokens
 
-    def total(self, words: list[str]) -> int:
+    def total(self, words: Iterable[str]) -> int:
         """Add up the tokens of words."""
         return sum(map(self.__getitem__, words))
