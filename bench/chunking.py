@@ -5,16 +5,16 @@
 The chunk path: formats.read, units.cut, chunk.parts, their lines; from a file to a file. The straightforward
 one (bench/straightforward.py) runs in an environment of its own, .local/bench. Each run is a process;
 starting it, importing what every format needs and loading tokenizers is not counted, loading parsers is,
-from modules that a run on a small file has compiled. The inputs are made of this repository's own English
-and Japanese text, always the same.
+from modules that a run on a small file has compiled. The inputs are made of Debian's manuals (manuals.py),
+about 1 MB in English and in Japanese each.
 """
 
 import argparse
 import csv
 import html
+import itertools
 import json
 import os
-import random
 import resource
 import subprocess
 import sys
@@ -22,6 +22,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+import manuals
 
 ROOT = Path(__file__).parent.parent
 HOME = ROOT / ".local/bench"
@@ -34,24 +36,12 @@ KINDS = (*STREAMED, "html", "docx", "pdf")
 MAX_TOKENS = 1_000
 
 
-def sentences(language: str) -> list[str]:
-    if language == "ja":
-        gold = (ROOT / "tests/unit/splitting/sentences.txt").read_text("utf-8").split("## ")
-        part = next(one for one in gold if one.startswith("ja\n"))
-        return [line.replace("¦", "") for line in part.splitlines()[1:]]
-    prose = "\n".join(path.read_text("utf-8") for path in sorted((ROOT / "docs").glob("*.md")))
-    paragraphs = (one.replace("\n", " ") for one in prose.split("\n\n") if one[:1].isupper())
-    return [f"{one.rstrip('.')}." for one in " ".join(paragraphs).split(". ") if "|" not in one]
-
-
 def paragraphs(language: str, size: int) -> Iterator[str]:
-    """Yield paragraphs of about so many bytes in all; every tenth begins a section."""
-    pick = random.Random(language)
-    pool = sentences(language)
-    joint = "" if language == "ja" else " "
+    """Yield paragraphs of about so many bytes in all: the manuals' own, again and again."""
     done = 0
-    while done < size:
-        text = joint.join(pick.choices(pool, k=pick.randint(3, 12)))
+    for text in itertools.cycle(manuals.paragraphs(language)):
+        if done >= size:
+            return
         done += len(text.encode()) + 2
         yield text
 

@@ -3,7 +3,7 @@
 `python bench/counting.py [--megabytes 8]`
 
 Pieces of about 1,000 tokens, each counted once, by a counter that remembers nothing yet. The English and
-Japanese text is that of chunking.py, whose sentences repeat; of the addresses hardly a word comes twice.
+Japanese text is that of chunking.py; of the addresses hardly a word comes twice.
 ctok counts a hundredth of it. Each measurement is a process; loading is not counted.
 """
 

@@ -1,7 +1,6 @@
 """How much of PDFs' text is found, and how well: against the texts that Debian ships beside them.
 
-Takes Debian packages with documents as PDF and as text, in English and Japanese, from the mirror that apt
-is set up with, into a cache that git ignores. Prints a row per document:
+Takes Debian's manuals (manuals.py) in English and Japanese. Prints a row per document:
 recall      share of the reference's runs of 6 letters or digits that are in what was extracted; other
             signs are left out, because the reference has quotes, rulers and bullets of its own
 strict      the same with every sign but spaces
@@ -11,54 +10,20 @@ gaps        spaces between two Japanese characters, per 1,000 pairs of them
 """
 
 import argparse
-import gzip
 import re
-import subprocess
 import sys
 import time
 from collections import Counter
-from pathlib import Path
 from statistics import mean
 
 from batchline.formats import pdf_pages
 from batchline.formats.content import Section
+from manuals import CACHE, DOCUMENTS, content, fetch
 
-CACHE = Path(__file__).parents[1] / ".local" / "pdf-quality"
-DOCUMENTS = {
-    "debian-faq": ["usr/share/doc/debian/FAQ/debian-faq.en"],
-    "debian-history": [f"usr/share/doc/debian-history/docs/project-history.{lang}" for lang in ("en", "ja")],
-    "debian-policy": ["usr/share/doc/debian-policy/policy", "usr/share/doc/debian-policy/fhs/fhs-3.0"],
-    "debian-reference-en": ["usr/share/debian-reference/debian-reference.en"],
-    "debian-reference-ja": ["usr/share/debian-reference/debian-reference.ja"],
-    "debmake-doc": [f"usr/share/doc/debmake-doc/debmake-doc.{lang}" for lang in ("en", "ja")],
-    "developers-reference": ["usr/share/developers-reference/developers-reference"],
-    "developers-reference-ja": ["usr/share/developers-reference/ja/developers-reference"],
-    "maint-guide": ["usr/share/doc/maint-guide/maint-guide.en"],
-    "maint-guide-ja": ["usr/share/doc/maint-guide-ja/maint-guide.ja"],
-}
 RUN = 6
 PARAGRAPH = 100
 RECALL_TARGET, F1_TARGET = 0.92, 0.97
 JAPANESE = "[\u3040-\u30ff\u4e00-\u9fff]"
-
-
-def fetch(package: str) -> Path:
-    """Download and unpack a package once."""
-    folder = CACHE / package
-    if not folder.exists():
-        CACHE.mkdir(parents=True, exist_ok=True)
-        subprocess.run(
-            ["apt-get", "download", "-q", package], cwd=CACHE, check=True, stdout=subprocess.DEVNULL
-        )
-        [archive] = CACHE.glob(f"{package}_*.deb")
-        subprocess.run(["dpkg", "-x", archive, folder], check=True)
-    return folder
-
-
-def content(stem: Path, suffix: str) -> bytes:
-    """Read a file that may be packed."""
-    plain, packed = Path(f"{stem}.{suffix}"), Path(f"{stem}.{suffix}.gz")
-    return plain.read_bytes() if plain.exists() else gzip.decompress(packed.read_bytes())
 
 
 def letters(text: str) -> str:

@@ -35,7 +35,7 @@ _CLAUSE: Final = re.compile(r"[、，；：;](?!\d)|,(?=\s)")
 _SPACE: Final = re.compile(r"[\s\u3000]+")
 # A Japanese phrase begins with Han or Katakana behind Hiragana, which is nearly always a word's end.
 _PHRASE: Final = re.compile(r"(?<=[\u3041-\u3096])(?=[\u4e00-\u9fff\u30a1-\u30fa])")
-_FENCE: Final = re.compile(r"^[ ]{0,3}(?:```|~~~)", re.MULTILINE)
+_FENCE: Final = re.compile(r"\n {0,3}(?:```|~~~)")
 _GRAPHEME: Final = regex.compile(r"\X")
 # People see no character of more code points.
 _LONGEST_GRAPHEME: Final = 64
@@ -58,6 +58,13 @@ class Window:
         """Tell whether what is cut here would part a fenced block."""
         return (bisect_right(self.fences, place - 1) % 2 == 1) != self.fenced
 
+    def outside(self, place: int) -> int:
+        """Find the last place up to this one where nothing would part a fenced block; -1: there is none."""
+        if not self.in_fence(place):
+            return place
+        before = bisect_right(self.fences, place - 1)
+        return self.fences[before - 1] if before else -1
+
     def in_row(self, place: int) -> bool:
         """Tell whether what is cut here would part a row of a Markdown table."""
         line = self.text.rfind("\n", 0, place) + 1
@@ -68,7 +75,7 @@ class Window:
 
 def fences(text: str) -> list[int]:
     """Find the lines that open and close fenced blocks; the text begins with a line."""
-    return [found.start() for found in _FENCE.finditer(text)]
+    return [found.start() for found in _FENCE.finditer("\n" + text)]
 
 
 def best(window: Window, low: int, limit: int) -> int:
@@ -101,7 +108,7 @@ def _before_fence(window: Window, low: int, limit: int) -> Iterator[int]:
 
 
 def _sentences(window: Window, low: int, limit: int) -> Iterator[int]:
-    for place in sentences.last_end(window.text, low, limit):
+    for place in sentences.last_end(window.text, low, window.outside(limit)):
         if not window.in_fence(place) and not window.in_row(place):
             yield place
 
