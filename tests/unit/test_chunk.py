@@ -473,6 +473,7 @@ def test_records_made_together_are_those_made_one_by_one(cells: list[str], promp
 
 def test_a_run_that_only_reads_again_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chunk, "LOOK_EVERY", 5)
+    monkeypatch.setattr(units, "TOGETHER", 0)
     done = chunk.Progress(10, 10)
     with pytest.raises(Refused, match="before record 10") as caught:
         list(parts(rows(20), "a.csv", spec=BY_ROW, done=done, out_of_time=lambda: True))

@@ -85,7 +85,7 @@ VARIABLES = st.fixed_dictionaries(
 def test_a_plain_template_is_filled_as_jinja_fills_it(source: str, variables: list[dict[str, Any]]) -> None:
     plain = prompts.Plain.of(TEMPLATES.parse(source))
     assert plain is not None
-    filled = plain.fill(variables)
+    filled = plain.fill({name: [one[name] for one in variables] for name in variables[0]}, len(variables))
     if filled is not None:
         assert filled == [prompts.render(TEMPLATES.from_string(source), one) for one in variables]
 
@@ -93,12 +93,16 @@ def test_a_plain_template_is_filled_as_jinja_fills_it(source: str, variables: li
 def test_a_plain_template_is_filled_without_jinja() -> None:
     plain = prompts.Plain.of(TEMPLATES.parse("{{ document.name }}, {{ chunk.index }}: {{ text }}"))
     assert plain is not None
-    one = {"document": {"name": "a.txt"}, "chunk": {"index": 2}, "text": "本"}
-    two = {"document": {"name": "a.txt"}, "chunk": {"index": 3.5}, "text": ""}
-    assert plain.fill([one, two]) == ["a.txt, 2: 本", "a.txt, 3.5: "]
-    for wrong in ({"text": None}, {"document": {}}, {"document": "a.txt"}, {"chunk": {"index": []}}):
-        assert plain.fill([one, two | wrong]) is None
-    assert plain.fill([one, {"document": {"name": "a.txt"}, "chunk": {"index": 2}}]) is None
+    variables = {
+        "document": [{"name": "a.txt"}, {"name": "b.txt"}],
+        "chunk": [{"index": 2}, {"index": 3.5}],
+        "text": ["本", ""],
+    }
+    assert plain.fill(variables, 2) == ["a.txt, 2: 本", "b.txt, 3.5: "]
+    for name, wrong in (("text", None), ("document", {}), ("document", "a.txt"), ("chunk", {"index": []})):
+        assert plain.fill(variables | {name: [variables[name][0], wrong]}, 2) is None
+    del variables["text"]
+    assert plain.fill(variables, 2) is None
 
 
 @pytest.mark.parametrize(

@@ -223,7 +223,7 @@ def test_near_the_limit_tokens_are_counted_and_not_estimated() -> None:
 def test_many_records_are_weighed_as_one_text() -> None:
     """Every other record is ten times as long and twice as dense, and the estimate shows it."""
     form = records.Form.of(pipeline(prompt="{{ text }}"))
-    pair = [form.record(0, {"text": "x" * 40}), form.record(1, {"text": "。" * 400})]
+    pair = form.records(0, {"text": ["x" * 40, "。" * 400]}, 2)
     few, many = records.input_tokens(pair * 100), records.input_tokens(pair * 5_000)
     assert few == pytest.approx(sum(one.input_tokens for one in pair) * 100, rel=0.01)
     assert many == pytest.approx(few * 50, rel=0.01)

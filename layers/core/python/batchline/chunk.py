@@ -15,7 +15,7 @@ from batchline.ids import MAP, MAX_RECORDS, RecordId, document_id
 from batchline.models import Range
 from batchline.pipelines import NAME, Pipeline
 from batchline.records import Form, Record, input_tokens, lengths
-from batchline.units import Unit
+from batchline.units import Rows, Unit
 
 INBOX: Final = "inbox/"
 PIPELINES: Final = "pipelines/"
@@ -182,7 +182,7 @@ class Part:
 
     @property
     def size(self) -> int:
-        return sum([len(one.model_input) for one in self.records])
+        return _size(self.records)
 
     @property
     def input_tokens(self) -> int:
@@ -206,7 +206,7 @@ class Part:
 
 def parts(
     document_id: str,
-    found: Iterable[Unit],
+    found: Iterable[Unit | Rows],
     pipeline: Pipeline,
     document: Mapping[str, Any],
     *,
@@ -221,33 +221,43 @@ def parts(
     form = Form.of(pipeline)
     batch: list[Record] = []
     size, index, read = 0, done.records, done.units
-    for made in units.records(_rest(found, done.units, out_of_time), done.records, form, document):
-        added = sum([len(one.model_input) for one in made])
-        if batch and not fits(len(batch) + len(made), size + added):
-            yield Part(document_id, batch, read)
-            batch, size = [], 0
-        batch += made
-        size += added
-        read += 1
-        index += len(made)
-        if index > MAX_RECORDS:
-            raise Refused(
-                Code.TOO_MANY_RECORDS,
-                f"The file makes more than {MAX_RECORDS:,} records. Split it into smaller files.",
-            )
-        if out_of_time():
-            yield Part(document_id, batch, read)
-            raise OutOfTime
+    for some in units.records(_rest(found, done.units, out_of_time), index, form, document):
+        more = _size(some.records)
+        for made in [some] if fits(len(batch) + len(some.records), size + more) else some.apart():
+            added = more if made is some else _size(made.records)
+            if batch and not fits(len(batch) + len(made.records), size + added):
+                yield Part(document_id, batch, read)
+                batch, size = [], 0
+            batch += made.records
+            size += added
+            read += made.units
+            index += len(made.records)
+            if index > MAX_RECORDS:
+                raise Refused(
+                    Code.TOO_MANY_RECORDS,
+                    f"The file makes more than {MAX_RECORDS:,} records. Split it into smaller files.",
+                )
+            if out_of_time():
+                yield Part(document_id, batch, read)
+                raise OutOfTime
     if batch:
         yield Part(document_id, batch, read)
 
 
-def _rest(found: Iterable[Unit], done: int, out_of_time: Callable[[], bool]) -> Iterator[Unit]:
+def _size(found: Iterable[Record]) -> int:
+    return sum([len(one.model_input) for one in found])
+
+
+def _rest(found: Iterable[Unit | Rows], done: int, out_of_time: Callable[[], bool]) -> Iterator[Unit | Rows]:
     """Pass over the units that are done."""
-    for number, unit in enumerate(found):
-        if number >= done:
+    after = 0
+    for unit in found:
+        before, after = after, after + unit.units
+        if before >= done:
             yield unit
-        elif number % LOOK_EVERY == LOOK_EVERY - 1 and out_of_time():
+        elif isinstance(unit, Rows) and after > done:
+            yield unit.part(done - before)
+        elif before // LOOK_EVERY < after // LOOK_EVERY and out_of_time():
             raise Refused(
                 Code.FILE_TOO_COMPLEX,
                 f"To read again what comes before record {done:,} takes as long as the function may run. "

@@ -71,20 +71,20 @@ class Plain:
                     return None
         return cls(parts)
 
-    def fill(self, found: Sequence[Mapping[str, Any]]) -> list[str] | None:
-        """Give what Jinja would, for each of some variables: value by value, which is faster than in turn.
+    def fill(self, variables: Mapping[str, Sequence[Any]], count: int) -> list[str] | None:
+        """Give what Jinja would for so many prompts, given the values of each variable in them.
 
-        None: a value of one is missing, not plain or too long, and Jinja must say.
+        None: a value is missing, not plain or too long, and Jinja must say.
         """
         columns: list[Iterable[str]] = []
         for part in self._parts:
             if type(part) is str:
-                columns.append(repeat(part, len(found)))
+                columns.append(repeat(part, count))
                 continue
-            values: Sequence[Any] = found
             try:
-                for name in part:
-                    values = [one[name] for one in values]
+                values = variables[part[0]]
+                if len(part) > 1:
+                    values = [one[part[1]] for one in values]
             except (KeyError, TypeError):
                 return None
             kinds = set(map(type, values))

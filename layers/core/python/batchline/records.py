@@ -25,6 +25,8 @@ from batchline.tokens import Counter, counter, rounded
 FRAME_TOKENS: Final = 12
 # An estimate may be low by so much, so that near the limit it does not do.
 ESTIMATE_OFF: Final = 3.5
+# Of each variable its values, one for each of some chunks.
+type Variables = Mapping[str, Sequence[Any]]
 # The prompts of so many records are weighed as one text, which takes a quarter of the time.
 WEIGHED: Final = 100
 
@@ -100,30 +102,27 @@ class Form:
         beside = counted.weigh(told) + FRAME_TOKENS
         return cls(pipeline, model, counted, plain, used, before, after, beside, max(counted.weights), room)
 
-    def record(self, index: int, variables: Mapping[str, Any], *, image: Image | None = None) -> Record:
-        """Render the prompt for one chunk, or for a picture, which stands before it.
+    def picture(self, index: int, variables: Variables, image: Image) -> Record:
+        """Render the prompt for a picture, which stands before it.
 
-        Raises Refused with PROMPT_FAILED, MODEL_CANNOT_SEE, or with PROMPT_TOO_LONG and the numbers.
+        Raises Refused with PROMPT_FAILED or MODEL_CANNOT_SEE.
         """
-        if image and not self.model.vision:
+        if not self.model.vision:
             raise Refused(
                 Code.MODEL_CANNOT_SEE,
                 f"The file holds pictures, and {self.pipeline.model} reads text only. Name a model that sees "
                 "in the pipeline, or upload the text.",
             )
-        if image is None:
-            (made,) = self.records(index, [variables])
-            return made
-        (prompt,), _ = self._prompts(index, [variables])
+        ((prompt,), _) = self._prompts(index, variables, 1)
         body = orjson.dumps(_body(self.pipeline, [_picture(image), {"text": prompt}]))
         return Record(index, body, self._tokens(index, prompt, self.counter.family.picture))
 
-    def records(self, first: int, found: Sequence[Mapping[str, Any]]) -> list[Record]:
-        """Render the prompts for some chunks, whose indexes are `first` and those after it.
+    def records(self, first: int, variables: Variables, length: int) -> list[Record]:
+        """Render the prompts for so many chunks, whose indexes are `first` and those after it.
 
         Raises Refused with PROMPT_FAILED, or with PROMPT_TOO_LONG and the numbers.
         """
-        filled, written = self._prompts(first, found)
+        filled, written = self._prompts(first, variables, length)
         bodies = [self.before + one + self.after for one in written]
         if (self.told + self.densest * max(map(len, written))) * ESTIMATE_OFF <= self.room:
             return list(map(Record, count(first), bodies, repeat(self.told), filled, repeat(self.counter)))
@@ -145,11 +144,12 @@ class Form:
             )
         return tokens
 
-    def _prompts(self, first: int, found: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[bytes]]:
+    def _prompts(self, first: int, variables: Variables, length: int) -> tuple[list[str], list[bytes]]:
         """Render prompts; give them as texts and as JSON strings."""
-        filled = self.plain.fill(found) if self.plain else None
+        filled = self.plain.fill(variables, length) if self.plain else None
         if filled is None:
-            filled = [self._rendered(index, one) for index, one in enumerate(found, first)]
+            each = ({name: values[at] for name, values in variables.items()} for at in range(length))
+            filled = [self._rendered(index, one) for index, one in enumerate(each, first)]
         return filled, _written(first, filled)
 
     def _rendered(self, index: int, variables: Mapping[str, Any]) -> str:
@@ -160,8 +160,9 @@ class Form:
 
 
 def record(pipeline: Pipeline, index: int, variables: Mapping[str, Any]) -> Record:
-    """Make one record; for many, keep the form. Raises what `Form.record` does."""
-    return Form.of(pipeline).record(index, variables)
+    """Make one record; for many, keep the form. Raises what `Form.records` does."""
+    (made,) = Form.of(pipeline).records(index, {name: [value] for name, value in variables.items()}, 1)
+    return made
 
 
 def _body(pipeline: Pipeline, content: Iterable[dict[str, Any]]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from itertools import batched, groupby
+from itertools import accumulate, batched, groupby, pairwise
 from typing import Any, BinaryIO, Final, NamedTuple, override
 
 from batchline import formats, splitting
@@ -10,13 +10,13 @@ from batchline.errors import Code, Refused
 from batchline.formats import Archive, Content, Image, Scan, Section, Table, Text, tables
 from batchline.pipelines import Pipeline
 from batchline.prompts import MAX_CHARACTERS
-from batchline.records import Form, Record
+from batchline.records import Form, Record, Variables
 from batchline.splitting import Piece
 from batchline.tokens import count_tokens, counter
 
 # A text of fewer tokens is not the reason why a prompt is too long.
 LEAST_TOKENS: Final = 50
-# Units are made records at once up to so many characters, which stay in the processor's cache.
+# Rows are made records at once up to so many characters, or so many rows.
 TOGETHER: Final = 65_536
 MOST_TOGETHER: Final = 500
 
@@ -32,12 +32,13 @@ class Headings(tuple[str, ...]):
 
 
 NO_HEADINGS: Final = Headings()
+type Row = Mapping[str, Any]
 
 
 class Unit(NamedTuple):
-    """What becomes one record, or several where its prompt is too long for the model.
+    """A piece of text or a picture: one record, or several where its prompt is too long for the model.
 
-    `start` and `stop` are characters of the extracted text; of a table they are rows; from 0.
+    `start` and `stop` are characters of the extracted text, from 0.
     """
 
     text: str
@@ -45,25 +46,72 @@ class Unit(NamedTuple):
     stop: int
     page: int | None = None
     headings: tuple[str, ...] = ()
-    rows: tuple[Mapping[str, Any], ...] = ()
     image: Image | None = None
 
-    def variables(self, index: int, document: Mapping[str, Any], used: AbstractSet[str]) -> dict[str, Any]:
-        """Give the variables that a prompt has `used`. What does not exist for this kind of unit is empty."""
-        found: dict[str, Any] = {"text": self.text, "document": document}
+    @property
+    def units(self) -> int:
+        return 1
+
+    def variables(self, first: int, document: Mapping[str, Any], used: AbstractSet[str]) -> Variables:
+        """Give the variables that a prompt has `used`. What does not exist for a text is empty."""
+        found: dict[str, Sequence[Any]] = {"text": [self.text], "document": [document]}
         if "chunk" in used:
-            found["chunk"] = {
-                "index": index,
-                "page": "" if self.page is None else self.page,
-                "headings": Headings(self.headings) if self.headings else NO_HEADINGS,
-                "start": self.start,
-                "end": self.stop,
-            }
-        if "rows" in used and self.rows:
-            found["rows"] = list(self.rows)
-        if "row" in used and len(self.rows) == 1:
-            found["row"] = self.rows[0]
+            place = {"index": first, "page": "" if self.page is None else self.page}
+            headings = Headings(self.headings) if self.headings else NO_HEADINGS
+            found["chunk"] = [place | {"headings": headings, "start": self.start, "end": self.stop}]
         return found
+
+
+class Rows(NamedTuple):
+    """Consecutive units of a table, each a group of rows, and their texts. `start` is a row, from 0."""
+
+    start: int
+    groups: Sequence[tuple[Row, ...]]
+    texts: Sequence[str]
+
+    @classmethod
+    def one(cls, group: tuple[Row, ...], start: int) -> "Rows":
+        return cls(start, [group], [_text(group)])
+
+    @property
+    def units(self) -> int:
+        return len(self.groups)
+
+    def part(self, first: int, stop: int | None = None) -> "Rows":
+        """Give some of the units."""
+        start = self.start + first * len(self.groups[0])
+        return Rows(start, self.groups[first:stop], self.texts[first:stop])
+
+    def variables(self, first: int, document: Mapping[str, Any], used: AbstractSet[str]) -> Variables:
+        """Give the variables that a prompt has `used`. What does not exist for a table is empty."""
+        found: dict[str, Sequence[Any]] = {"text": self.texts, "document": [document] * self.units}
+        if "chunk" in used:
+            nowhere = {"page": "", "headings": NO_HEADINGS}
+            ends = [*accumulate(map(len, self.groups), initial=self.start)]
+            found["chunk"] = [
+                {"index": index, **nowhere, "start": start, "end": end}
+                for index, (start, end) in enumerate(pairwise(ends), first)
+            ]
+        if "rows" in used:
+            found["rows"] = list(map(list, self.groups))
+        if "row" in used and len(self.groups[0]) == 1:
+            found["row"] = [group[0] for group in self.groups]
+        return found
+
+
+def _text(group: tuple[Row, ...]) -> str:
+    return tables.paragraph(group[0]) if len(group) == 1 else "\n\n".join(map(tables.paragraph, group))
+
+
+class Made(NamedTuple):
+    """Records: those of one unit, or one for each of several."""
+
+    records: list[Record]
+    units: int
+
+    def apart(self) -> Iterator["Made"]:
+        """Give the records of each unit by itself."""
+        return iter([self]) if self.units == 1 else (Made([one], 1) for one in self.records)
 
 
 def read(stream: BinaryIO, name: str, pipeline: Pipeline, *, size: int) -> Content:
@@ -72,7 +120,7 @@ def read(stream: BinaryIO, name: str, pipeline: Pipeline, *, size: int) -> Conte
     return formats.read(stream, name, size=size, rows=rows, columns=pipeline.chunk.columns)
 
 
-def cut(content: Content, pipeline: Pipeline) -> Iterator[Unit]:
+def cut(content: Content, pipeline: Pipeline) -> Iterator[Unit] | Iterator[Rows]:
     """Cut the content of an upload as the pipeline says, the same way on every run. Raises Refused."""
     match content:
         case Text(sections):
@@ -148,16 +196,27 @@ def _stripped(text: str, start: int) -> Unit:
     return Unit(body, begin, begin + len(body))
 
 
-def _tables(rows: Iterator[Mapping[str, Any]], count: int) -> Iterator[Unit]:
-    start = 0
-    for found in batched(rows, count, strict=False):
-        yield _table(found, start)
-        start += len(found)
-
-
-def _table(rows: tuple[Mapping[str, Any], ...], start: int) -> Unit:
-    text = tables.paragraph(rows[0]) if len(rows) == 1 else "\n\n".join(map(tables.paragraph, rows))
-    return Unit(text, start, start + len(rows), None, (), rows)
+def _tables(rows: Iterator[Row], count: int) -> Iterator[Rows]:
+    """Yield units in batches of some size; what is read before a row that is refused comes first."""
+    start = size = 0
+    groups: list[tuple[Row, ...]] = []
+    texts: list[str] = []
+    try:
+        for group in batched(rows, count, strict=False):
+            text = _text(group)
+            groups.append(group)
+            texts.append(text)
+            size += len(text)
+            if size >= TOGETHER or len(groups) == MOST_TOGETHER:
+                yield Rows(start, groups, texts)
+                start += len(groups) * count
+                groups, texts, size = [], [], 0
+    except Refused:
+        if groups:
+            yield Rows(start, groups, texts)
+        raise
+    if groups:
+        yield Rows(start, groups, texts)
 
 
 def _picture(image: Image) -> Unit:
@@ -165,76 +224,62 @@ def _picture(image: Image) -> Unit:
 
 
 def records(
-    found: Iterable[Unit], first: int, form: Form, document: Mapping[str, Any]
-) -> Iterator[list[Record]]:
-    """Make the record of each unit, or those of its halves where its prompt is too long. Raises Refused.
+    found: Iterable[Unit | Rows], first: int, form: Form, document: Mapping[str, Any]
+) -> Iterator[Made]:
+    """Make the records of units, with indexes from `first` on; of many at once where nothing is in the way.
 
-    Indexes begin at `first`.
+    Raises Refused.
     """
     index = first
-    for some in _together(found) if form.plain else zip(found):
-        made = _at_once(some, index, form, document)
-        if made is not None:
-            yield from made
-            index += len(made)
-            continue
-        for unit in some:
-            halves = _one_by_one(unit, index, form, document)
-            yield halves
-            index += len(halves)
+    for unit in found:
+        for made in _made(unit, index, form, document):
+            yield made
+            index += len(made.records)
 
 
-def _together(found: Iterable[Unit]) -> Iterator[list[Unit]]:
-    """Put units together that are made records at once; a picture stays alone. What is refused comes last."""
-    some: list[Unit] = []
-    size = 0
+def _made(unit: Unit | Rows, index: int, form: Form, document: Mapping[str, Any]) -> Iterator[Made]:
+    if isinstance(unit, Unit) or unit.units == 1:
+        yield Made(_one(unit, index, form, document), 1)
+        return
+    if form.plain:
+        try:
+            made = form.records(index, unit.variables(index, document, form.used), unit.units)
+        except Refused:
+            pass  # one by one it shows which
+        else:
+            yield Made(made, unit.units)
+            return
+    for at in range(unit.units):
+        made = _one(unit.part(at, at + 1), index, form, document)
+        yield Made(made, 1)
+        index += len(made)
+
+
+def _one(unit: Unit | Rows, index: int, form: Form, document: Mapping[str, Any]) -> list[Record]:
+    """Make the record of one unit, or those of its halves where its prompt is too long."""
+    variables = unit.variables(index, document, form.used)
     try:
-        for unit in found:
-            some.append(unit)
-            size += len(unit.text) if unit.image is None else TOGETHER
-            if size >= TOGETHER or len(some) == MOST_TOGETHER:
-                yield some
-                some, size = [], 0
-    except Refused:
-        if some:
-            yield some
-        raise
-    if some:
-        yield some
-
-
-def _at_once(
-    some: Sequence[Unit], index: int, form: Form, document: Mapping[str, Any]
-) -> list[list[Record]] | None:
-    """Make the records of some units. None: one of them is refused."""
-    if len(some) == 1:
-        return None
-    variables = [unit.variables(place, document, form.used) for place, unit in enumerate(some, index)]
-    try:
-        return [[one] for one in form.records(index, variables)]
-    except Refused:
-        return None
-
-
-def _one_by_one(unit: Unit, index: int, form: Form, document: Mapping[str, Any]) -> list[Record]:
-    try:
-        return [form.record(index, unit.variables(index, document, form.used), image=unit.image)]
+        if isinstance(unit, Unit) and unit.image:
+            return [form.picture(index, variables, unit.image)]
+        return form.records(index, variables, 1)
     except Refused as refusal:
         halves = list(_halves(unit, form.pipeline)) if refusal.code == Code.PROMPT_TOO_LONG else []
         if len(halves) < 2:  # noqa: PLR2004 - it cannot be halved
             raise
     made: list[Record] = []
     for half in halves:
-        made += _one_by_one(half, index + len(made), form, document)
+        made += _one(half, index + len(made), form, document)
     return made
 
 
-def _halves(unit: Unit, pipeline: Pipeline) -> Iterator[Unit]:
+def _halves(unit: Unit | Rows, pipeline: Pipeline) -> Iterator[Unit | Rows]:
     """Cut a unit in two, or a few, unless the pipeline wants it whole or nothing would be gained."""
-    if len(unit.rows) > 1:
-        middle = len(unit.rows) // 2
-        yield _table(unit.rows[:middle], unit.start)
-        yield _table(unit.rows[middle:], unit.start + middle)
+    if isinstance(unit, Rows):
+        (group,) = unit.groups
+        middle = len(group) // 2
+        if middle:
+            yield Rows.one(group[:middle], unit.start)
+            yield Rows.one(group[middle:], unit.start + middle)
     elif pipeline.chunk.by in {"tokens", "page"} and unit.image is None:
         half = count_tokens(unit.text, pipeline.model) // 2 + 1
         if half >= LEAST_TOKENS:

@@ -68,6 +68,7 @@ def decode(stream: BinaryIO, *, declared: str | None = None) -> Iterator[str]:
         encoding = _wide(block[:SAMPLE_BYTES])
     decoder = codecs.getincrementaldecoder(encoding or "utf-8")()
     newlines = io.IncrementalNewlineDecoder(None, translate=True)
+    cut = False  # whether a block has ended with a carriage return
     while block:
         if not encoding and b"\x1b" in block[-3:]:
             block += read_exactly(stream, 3)  # an escape sequence must be seen whole
@@ -79,7 +80,10 @@ def decode(stream: BinaryIO, *, declared: str | None = None) -> Iterator[str]:
             text = decoder.decode(block, final=not following)
         except UnicodeDecodeError as error:
             raise _undecodable(error, position - waiting, encoding) from error
-        yield newlines.decode(text, final=not following)
+        if cut or "\r" in text:  # the decoder looks at each character of texts such as Japanese
+            cut = text.endswith("\r")
+            text = newlines.decode(text, final=not following)
+        yield text
         position += len(block)
         block = following
 

@@ -21,8 +21,9 @@ def lines(blocks: Iterable[str]) -> Iterator[str]:
         end = block.rfind("\n") + 1
         if end:
             complete, begun = begun + block[:end], block[end:]
-            number += complete.count("\n")
-            yield from io.StringIO(complete, newline="\n")
+            for line in io.StringIO(complete, newline="\n"):
+                number += 1
+                yield line
         else:
             begun += block
         if len(begun) > MAX_LINE_CHARACTERS:

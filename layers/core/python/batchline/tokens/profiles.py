@@ -17,6 +17,7 @@ def _class(first: int) -> int:
     return next((name for bound, name in bounds if first < bound), _FOUR)
 
 
+_JAPANESE: Final = bytes((_KANA, _HAN))
 _CLASSES: Final = bytes(map(_class, range(0x100)))
 
 
@@ -44,13 +45,12 @@ def profile(text: str) -> Profile:
     data = text.encode("utf-8", "surrogatepass")
     found = data.translate(_CLASSES, _LOW_OR_FOLLOWING)
     low = len(text) - len(found)
-    upper, digit, line = found.count(_UPPER), found.count(_DIGIT), found.count(_LINE)
     if len(data) == len(text):
+        upper, digit, line = found.count(_UPPER), found.count(_DIGIT), found.count(_LINE)
         return Profile(low, upper, digit, line, len(found) - upper - digit - line)
-    mark, kana, han = found.count(_MARK), found.count(_KANA), found.count(_HAN)
-    others = len(found) - upper - digit - line - mark - kana - han
-    if not others:
-        return Profile(low, upper, digit, line, mark, 0, kana, han)
-    two, hangul, three = found.count(_TWO), found.count(_HANGUL), found.count(_THREE)
-    four = others - two - hangul - three
+    rest = found.translate(None, _JAPANESE)  # few signs, which are soon counted
+    upper, digit, line = rest.count(_UPPER), rest.count(_DIGIT), rest.count(_LINE)
+    mark, two, hangul, three, four = map(rest.count, (_MARK, _TWO, _HANGUL, _THREE, _FOUR))
+    kana = found.count(_KANA)
+    han = len(found) - len(rest) - kana
     return Profile(low, upper, digit, line, mark, two, kana, han, hangul, three, four)
