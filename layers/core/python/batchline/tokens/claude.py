@@ -41,12 +41,12 @@ APART: Final = (
     r"\u2190-\u24b5\u24ea-\u27bf\u3000-\u3004〇-〠・！-＠［-｀｛-･\U0001f300-\U0001f3fa\U0001f400-\U0001faff"
 )
 _OPEN: Final = rf"[^{LETTERS}{_FIXED}{APART}]"
-_TOWORD: Final = rf"{_OPEN}[^{LETTERS}]*+[{LETTERS}]*+"
-# A word; what stands between two, with the end of a word that an apostrophe shortens, as in "it's".
+_TO_WORD: Final = rf"{_OPEN}[^{LETTERS}]*+[{LETTERS}]*+"
+# A word; or what stands between two, with the end of a word that an apostrophe shortens, as in "it's".
 UNIT: Final = re.compile(
-    rf"[{LETTERS}]++(?:{_TOWORD})*+"
-    rf"|[{_FIXED}{APART}]*+(?:{_TOWORD})++"
-    rf"|[{_FIXED}{APART}]++(?:(?<=['‘’])(?:{ENDINGS})(?![{LETTERS}])(?:{_TOWORD})*+)?+"
+    rf"[{LETTERS}]++(?:{_TO_WORD})*+"
+    rf"|[{_FIXED}{APART}]++(?:(?<=['‘’])(?:{ENDINGS})(?![{LETTERS}]))?+(?:{_TO_WORD})*+"
+    rf"|(?:{_TO_WORD})++"
 )
 _LETTERED: Final = re.compile(f"[{LETTERS}]+")
 _BETWEEN: Final = re.compile(rf"[{_FIXED}{APART}]+(?:{ENDINGS})?")
@@ -58,6 +58,7 @@ _SAME: Final = re.compile(r"[^\s]+| +|\t+|\n+")
 _DIGITS: Final = 3
 # No character has more tokens than this: one for each of its bytes.
 _DEAREST: Final = 5
+_MOST_SIGNS: Final = 1 << 12
 # Longer texts are read unit by unit, which takes less memory.
 _AT_ONCE: Final = 1 << 15
 # The first and the last units of texts are read differently: so many of them are remembered.
@@ -107,8 +108,8 @@ class Claude:
         self._word = self._whole(WORD)
         self._sign = self._whole(WORD + SIGN) - self._word
         self._units = Words(self._unit)
-        self._amid = Words(self._between)
-        self._runs = Words(self._tiles)
+        self._amid = Words(self._between, _MOST_SIGNS)
+        self._runs = Words(self._tiles, _MOST_SIGNS)
         self._first = lru_cache(_EDGES)(self._opening)
         self._last = lru_cache(_EDGES)(self._behind)
 
