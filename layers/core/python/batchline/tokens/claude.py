@@ -42,13 +42,14 @@ APART: Final = (
 )
 _OPEN: Final = rf"[^{LETTERS}{_FIXED}{APART}]"
 _TO_WORD: Final = rf"{_OPEN}[^{LETTERS}]*+[{LETTERS}]*+"
-# A word; or what stands between two, with the end of a word that an apostrophe shortens, as in "it's".
+# A word, with the space if nothing else parts it from the one before; or what stands between two, with the
+# end of a word that an apostrophe shortens, as in "it's".
 UNIT: Final = re.compile(
-    rf"[{LETTERS}]++(?:{_TO_WORD})*+"
+    rf" ?[{LETTERS}]++(?:{_TO_WORD})*+"
     rf"|[{_FIXED}{APART}]++(?:(?<=['‘’])(?:{ENDINGS})(?![{LETTERS}]))?+(?:{_TO_WORD})*+"
     rf"|(?:{_TO_WORD})++"
 )
-_LETTERED: Final = re.compile(f"[{LETTERS}]+")
+_LETTERED: Final = re.compile(f" ?([{LETTERS}]+)")
 _BETWEEN: Final = re.compile(rf"[{_FIXED}{APART}]+(?:{ENDINGS})?")
 _RUNS: Final = re.compile(f"([{ALONE}]+)|([0-9]+)|([^{_FIXED}]+)")
 _LETTER: Final = re.compile(f"[{LETTERS}]")
@@ -127,8 +128,8 @@ class Claude:
 
     def _unit(self, unit: str) -> int:
         """Count the tokens of a unit within a text."""
-        if _LETTERED.fullmatch(unit):
-            return self._tiles(marks.word(unit, self.allcaps_min))
+        if found := _LETTERED.fullmatch(unit):
+            return self._tiles(marks.word(found[1], self.allcaps_min))
         if not _BETWEEN.fullmatch(unit):
             return self._behind(unit)
         tokens, left = 0, WORD
@@ -152,12 +153,14 @@ class Claude:
 
     def _opening(self, unit: str) -> int:
         """Count the tokens of the unit that a text begins with; another one follows."""
-        if _LETTERED.fullmatch(unit):
+        if _LETTER.match(unit) and _LETTERED.fullmatch(unit):
             return self._units[unit]
         return self._whole(unit) if _LETTER.match(unit[-1]) else self._whole(unit + WORD) - self._word
 
     def _behind(self, unit: str) -> int:
         """Count the tokens of a unit behind another; at the end of a text, unless it ends like a word."""
+        if _LETTERED.fullmatch(unit):
+            return self._units[unit]
         # A unit that begins with a letter cannot be behind a word, of which it would be a part.
         before = WORD + SIGN if _LETTER.match(unit) else WORD
         return self._whole(before + unit) - self._word - (self._sign if len(before) > 1 else 0)
