@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-import stamina
 from batchline import catalog, chunk, pipelines
 from batchline.aws import close, invoke, objects, pack, results, reuse
 from batchline.catalog import Limits
@@ -16,10 +15,9 @@ from tests.faults.bedrock import MoodyAccount
 from tests.faults.inline import InlineExecutor
 from tests.integration import world as worlds
 from tests.integration.calls import Calls
-from tests.integration.conftest import CREDENTIALS
+from tests.integration.passing import passing
 from tests.integration.world import NOVA, Clock, World
 from tests.quick.cloud import Cloud
-from tests.quick.queues import Queue
 
 type Make = Callable[[], World]
 
@@ -46,32 +44,7 @@ def small_limits(monkeypatch: pytest.MonkeyPatch, *, min_records: int = FEW) -> 
 @contextlib.contextmanager
 def open_quick_world(monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
     """Yield what builds a fresh Batchline at nine in the morning, as often as it is called."""
-    for name, value in CREDENTIALS.items():
-        monkeypatch.setenv(name, value)
     clouds: list[Cloud] = []
-    current: list[World] = []
-
-    def call(client: BaseClient, operation: str, parameters: Any) -> Any:
-        name = f"{client.meta.service_model.service_name}.{operation}"
-
-        def go() -> Any:
-            return clouds[-1].call(client, operation, parameters)
-
-        return current[-1].calls.pass_on(name, parameters, go) if current else go()
-
-    def begin() -> World:
-        current.clear()
-        clock, calls = Clock(), Calls()
-        clouds[:] = [Cloud(clock)]
-        world = World(clock, calls, MoodyAccount(clock, calls), worlds.create())
-        world.bedrock.minimum = catalog.limits(NOVA).min_records
-        world.fatal = False
-        current.append(world)
-        return world
-
-    def queue(name: str) -> Queue:
-        return clouds[-1].queue(name)
-
     # The same in every world; half of the time would go there.
     monkeypatch.setattr(pipelines, "load", functools.cache(pipelines.load))
     monkeypatch.setattr(pipelines, "parse", functools.cache(pipelines.parse))
@@ -85,9 +58,21 @@ def open_quick_world(monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
     monkeypatch.setattr(World, "environment", environment_once)
     for module in THREADED:
         monkeypatch.setattr(module, "ThreadPoolExecutor", InlineExecutor)
-    monkeypatch.setattr(BaseClient, "_make_api_call", call)
-    monkeypatch.setattr(World, "_queue", staticmethod(queue))
-    with stamina.set_testing(True, attempts=12, cap=True):
+
+    def serve(client: BaseClient, operation: str, parameters: Any) -> Any:
+        return clouds[-1].call(client, operation, parameters)
+
+    with passing(monkeypatch, serve) as current:
+
+        def begin() -> World:
+            current.clear()
+            clock, calls = Clock(), Calls()
+            clouds[:] = [Cloud(clock)]
+            account = MoodyAccount(clock, calls)
+            account.minimum = catalog.limits(NOVA).min_records
+            current.append(World(clock, calls, account, worlds.create(), clouds[-1].queue))
+            return current[-1]
+
         yield begin
 
 

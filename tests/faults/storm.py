@@ -142,11 +142,11 @@ class Storm:
 
     def deliver(self) -> None:
         """Deliver any message that may be, perhaps together with others."""
-        waiting = [name for name in self.world.queues if self.world._queue(name).messages]
+        waiting = [name for name in self.world.queues if self.world.inside(name).messages]
         if not waiting:
             return
         queue = self.chooser.choice(waiting)
-        self.chooser.shuffle(self.world._queue(queue)._messages)
+        self.chooser.shuffle(self.world.inside(queue)._messages)
         messages = self.world.receive(queue, self.chooser.randint(1, BATCH_SIZES.get(queue, 1)))
         self.delivered += [(queue, one) for one in messages]
         failed = self.disturbed(lambda: self.world.handle(queue, messages))

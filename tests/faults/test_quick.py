@@ -12,10 +12,11 @@ from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 
 from tests.faults import audit
+from tests.faults.bedrock import MoodyAccount
 from tests.faults.conftest import FEW, small_limits
-from tests.faults.scenarios import Scenario
-from tests.faults.test_every_call import RICH, named
-from tests.integration.conftest import open_world
+from tests.faults.scenarios import SCENARIOS, Scenario
+from tests.faults.test_every_call import RICH
+from tests.integration.moto_world import open_moto_world
 from tests.integration.world import INBOX, START, WORK
 from tests.quick.cloud import Cloud, through
 
@@ -66,13 +67,19 @@ def same(value: dict[str, Any]) -> Any:
     return value
 
 
-@pytest.mark.parametrize("scenario", RICH, ids=named)
-def test_dynamodb_answers_as_in_moto(monkeypatch: pytest.MonkeyPatch, scenario: Scenario) -> None:
+@pytest.mark.parametrize(
+    ("few", "scenario"),
+    [(2, one) for one in SCENARIOS] + [(FEW, one) for one in RICH],
+    ids=lambda given: given.name if isinstance(given, Scenario) else f"batches of {given}",
+)
+def test_dynamodb_answers_as_in_moto(monkeypatch: pytest.MonkeyPatch, few: int, scenario: Scenario) -> None:
     """A whole run on moto; every call to DynamoDB is made to the quick one too."""
-    small_limits(monkeypatch)
+    small_limits(monkeypatch, min_records=few)
+    for name, value in scenario.patches:
+        monkeypatch.setattr(name, value)
     quick, lock = Cloud(lambda: START), threading.RLock()
     compared = 0
-    with open_world(monkeypatch) as make:
+    with open_moto_world(monkeypatch, MoodyAccount) as make:
         on_moto = BaseClient._make_api_call
 
         def both(client: BaseClient, operation: str, asked: Any) -> Any:
@@ -89,7 +96,7 @@ def test_dynamodb_answers_as_in_moto(monkeypatch: pytest.MonkeyPatch, scenario: 
 
         monkeypatch.setattr(BaseClient, "_make_api_call", both)
         world = make()
-        world.bedrock.minimum, world.fatal = FEW, True
+        world.bedrock.minimum, world.fatal = few, True
         scenario.prepare(world)
         scenario.act(world)
         world.run()
@@ -135,6 +142,12 @@ def stored() -> list[Any]:
     found.append(code_of(missing.value))
     s3.delete_object(Bucket=INBOX, Key="a/b", VersionId=new)
     found.append(s3.get_object(Bucket=INBOX, Key="a/b")["Body"].read())
+    s3.put_object(Bucket=INBOX, Key="a/b", Body=b"newest")
+    s3.put_object(Bucket=INBOX, Key="a/a", Body=b"")
+    found.append([(one["Key"], one["Size"]) for one in s3.list_object_versions(Bucket=INBOX)["Versions"]])
+    s3.delete_object(Bucket=WORK, Key="x/2")
+    s3.delete_object(Bucket=WORK, Key="none")
+    found.append([one["Key"] for one in s3.list_objects_v2(Bucket=WORK)["Contents"]])
     url = sqs.create_queue(QueueName="Bells", Attributes={"VisibilityTimeout": "60"})["QueueUrl"]
     sqs.send_message(QueueUrl=url, MessageBody="one")
     sqs.send_message(QueueUrl=url, MessageBody="late", DelaySeconds=900)
@@ -148,7 +161,7 @@ def stored() -> list[Any]:
 
 
 def test_s3_and_sqs_answer_as_in_moto(monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as patch, open_world(patch):
+    with monkeypatch.context() as patch, open_moto_world(patch):
         in_moto = stored()
     with monkeypatch.context() as patch:
         patch.setattr(BaseClient, "_make_api_call", through(Cloud(lambda: START)))

@@ -3,92 +3,39 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-import stamina
 from botocore.client import BaseClient
-from botocore.model import Shape
-from moto import mock_aws
-from moto.core.serialize import BaseJSONSerializer
-from moto.dynamodb import dynamodb_backends
-from moto.dynamodb.models.dynamo_type import DynamoType
-from moto.events import events_backends
-from moto.s3 import s3_backends
-from moto.sqs import sqs_backends
 
-from local.localstack.batchline_localstack import item_rules
 from tests.integration import world as worlds
 from tests.integration.calls import Calls
 from tests.integration.fake_bedrock import Account
-from tests.integration.world import START, Clock, World
-
-CREDENTIALS = {
-    "AWS_ACCESS_KEY_ID": "test",
-    "AWS_SECRET_ACCESS_KEY": "test",
-    "AWS_DEFAULT_REGION": "us-east-1",
-}
-
-
-def _canonical(value: DynamoType, given: Any) -> None:
-    """Keep numbers as DynamoDB does, without exponent; moto fails to add to `1E-7`."""
-    _init(value, given)
-    if value.type == "N" and isinstance(value.value, str):
-        # What is no number is left for moto to refuse.
-        with contextlib.suppress(ArithmeticError):
-            value.value = item_rules.canonical_number(value.value)
-
-
-def _as_it_is(
-    serializer: BaseJSONSerializer, answer: dict[str, Any], value: Any, shape: Shape, key: str
-) -> None:
-    """Answer a value in the notation in which it is kept.
-
-    moto looks for each of its ten types by several names, which takes a third of the time of most tests.
-    """
-    if shape.name == "AttributeValue":
-        answer[key] = value
-    else:
-        _serialize(serializer, answer, value, shape, key)
-
-
-_init = DynamoType.__init__
-_serialize = BaseJSONSerializer._serialize_type_structure
+from tests.integration.moto_world import open_moto_world
+from tests.integration.passing import Serve, passing, validated
+from tests.integration.world import Clock, World
+from tests.quick.cloud import Cloud
 
 
 @contextlib.contextmanager
-def open_world(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], World]]:
-    """Yield what builds a fresh Batchline at nine in the morning, as often as it is called."""
-    for name, value in CREDENTIALS.items():
-        monkeypatch.setenv(name, value)
-    current: list[World] = []
-    original = BaseClient._make_api_call
+def open_world(monkeypatch: pytest.MonkeyPatch, others: Serve | None = None) -> Iterator[Callable[[], World]]:
+    """Yield what builds a fresh Batchline at nine in the morning, as often as it is called.
 
-    def call(client: BaseClient, operation: str, parameters: Any) -> Any:
-        name = f"{client.meta.service_model.service_name}.{operation}"
+    Its AWS is the quick one. `others` serves the services that this does not have.
+    """
+    clouds: list[Cloud] = []
 
-        def go() -> Any:
-            return original(client, operation, parameters)
+    def serve(client: BaseClient, operation: str, parameters: Any) -> Any:
+        if others and client.meta.service_model.service_name not in clouds[-1].services:
+            return others(client, operation, parameters)
+        return clouds[-1].call(client, operation, parameters)
 
-        return current[-1].calls.pass_on(name, parameters, go) if current else go()
+    with passing(monkeypatch, validated(serve)) as current:
 
-    def now() -> float:
-        return current[-1].clock().timestamp() if current else START.timestamp()
+        def begin() -> World:
+            current.clear()
+            clock, calls = Clock(), Calls()
+            clouds[:] = [Cloud(clock)]
+            current.append(World(clock, calls, Account(clock, calls), worlds.create(), clouds[-1].queue))
+            return current[-1]
 
-    def begin() -> World:
-        current.clear()
-        for backends in (dynamodb_backends, s3_backends, sqs_backends, events_backends):
-            for regions in backends.values():
-                for backend in regions.values():
-                    backend.reset()
-        clock, calls = Clock(), Calls()
-        current.append(World(clock, calls, Account(clock, calls), worlds.create()))
-        return current[-1]
-
-    # Delays and visibility timeouts follow the test's clock.
-    monkeypatch.setattr("moto.sqs.models.unix_time", now)
-    monkeypatch.setattr("moto.sqs.models.unix_time_millis", lambda: now() * 1000)
-    monkeypatch.setattr(DynamoType, "__init__", _canonical)
-    monkeypatch.setattr(BaseJSONSerializer, "_serialize_type_structure", _as_it_is)
-    monkeypatch.setattr(BaseClient, "_make_api_call", call)
-    with stamina.set_testing(True, attempts=12, cap=True), mock_aws():
         yield begin
 
 
@@ -96,6 +43,15 @@ def open_world(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], World]]
 def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """A fresh Batchline. An error of a stage fails the test."""
     with open_world(monkeypatch) as begin:
+        made = begin()
+        made.fatal = True
+        yield made
+
+
+@pytest.fixture
+def moto_world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """The same on moto."""
+    with open_moto_world(monkeypatch) as begin:
         made = begin()
         made.fatal = True
         yield made

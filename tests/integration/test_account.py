@@ -30,6 +30,12 @@ def profile(name: str, *regions: str) -> dict[str, Any]:
 
 
 @pytest.fixture
+def world(moto_world: World) -> World:
+    """Stubs answer for services that the quick AWS does not have."""
+    return moto_world
+
+
+@pytest.fixture
 def aws(world: World) -> tuple[Source, Stubber, Stubber]:
     """Clients that answer what a test says."""
     quotas = boto3.client("service-quotas", region_name="us-east-1")

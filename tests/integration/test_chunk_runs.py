@@ -266,7 +266,8 @@ def test_messages_that_came_before_are_written_one_by_one(world: World) -> None:
 # variables of a prompt
 
 
-def test_a_prompt_may_use_what_s3_knows_of_an_upload(world: World) -> None:
+def test_a_prompt_may_use_what_s3_knows_of_an_upload(moto_world: World) -> None:
+    world = moto_world
     prompt = (
         "{{ document.metadata.client }} {{ document.tags.kind }} {{ document.size }} "
         "{{ document.content_type }} {{ document.uploaded_at[:4] }} {{ text }}"

@@ -18,6 +18,12 @@ DATA = random.Random(4).randbytes(10_000)
 
 
 @pytest.fixture
+def world(moto_world: World) -> World:
+    """Checksums, metadata and tags of S3 are asked for."""
+    return moto_world
+
+
+@pytest.fixture
 def box(world: World, monkeypatch: pytest.MonkeyPatch) -> Inbox:
     monkeypatch.setattr(inbox, "BLOCK_BYTES", 64)
     world.calls.begin("chunk")

@@ -20,6 +20,12 @@ from tests.integration.world import WORK, World
 
 
 @pytest.fixture
+def world(moto_world: World) -> World:
+    """What is sent to AWS is counted."""
+    return moto_world
+
+
+@pytest.fixture
 def meter() -> Meter:
     return clients.meter()
 

@@ -1,4 +1,4 @@
-"""Batchline in one process: moto's AWS with the template's tables and queues, and all seven stages.
+"""Batchline in one process: an AWS of the test with the template's tables and queues, and all seven stages.
 
 A test says what is uploaded, how the model answers and what time it is; the world delivers messages
 from each queue to its stage, as Lambda does, and again when they were not deleted.
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from operator import attrgetter
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote_plus
 
 from batchline import chunk, ids, settings
@@ -27,8 +27,6 @@ from batchline.aws.reconcile import Reconciled, Reconciler
 from batchline.aws.runtime import Runtime
 from batchline.aws.submit import Submitter
 from batchline.models import DocumentStatus, JobStatus
-from moto.sqs import sqs_backends
-from moto.sqs.models import Queue
 
 from tests import template
 from tests.integration.calls import Calls
@@ -36,7 +34,6 @@ from tests.integration.fake_bedrock import Account
 
 INBOX, WORK = "batchline-inbox", "batchline-work"
 PREFIX = "0a1b2c3d"
-ACCOUNT = "123456789012"  # moto's
 NOVA = "us.amazon.nova-lite-v1:0"
 START = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
 MAX_RECEIVES = 5
@@ -74,12 +71,22 @@ class Message:
     receives: int
 
 
+class Queue(Protocol):
+    """A queue from inside: what can be received now, and all that it holds."""
+
+    @property
+    def messages(self) -> list[Any]: ...
+    @property
+    def _messages(self) -> list[Any]: ...
+
+
 @dataclass
 class World:
     clock: Clock
     calls: Calls
     bedrock: Account
     queues: dict[str, str]
+    inside: Callable[[str], Queue]
     slot_share: int = 80
     per_month: str = ""
     fatal: bool = False  # whether an error of a stage fails the test; if not, the message comes again
@@ -269,7 +276,7 @@ class World:
 
     def deliver(self, queue: str, *, delete: bool = True) -> int:
         """Deliver one batch; what the stage has not done comes again. Return how many came."""
-        messages = self.receive(queue, BATCH_SIZES.get(queue, 1)) if self._queue(queue).messages else []
+        messages = self.receive(queue, BATCH_SIZES.get(queue, 1)) if self.inside(queue).messages else []
         if not messages:
             return 0
         self.deliveries[queue] += len(messages)
@@ -386,11 +393,7 @@ class World:
 
     def bodies(self, queue: str) -> list[Row]:
         """Bodies of all messages in a queue, also of those that are not visible now."""
-        return [json.loads(one.body) for one in self._queue(queue)._messages]
-
-    @staticmethod
-    def _queue(name: str) -> Queue:
-        return sqs_backends[ACCOUNT]["us-east-1"].queues[name]
+        return [json.loads(one.body) for one in self.inside(queue)._messages]
 
 
 def snake_case(name: str) -> str:

@@ -80,9 +80,22 @@ class Buckets:
         return {"TagSet": []}
 
     def delete_object(self, asked: Asked) -> Asked:
-        key = asked["Bucket"], asked["Key"]
-        self.objects[key] = [one for one in self.objects[key] if one.version != asked["VersionId"]]
+        """Delete one version, or the only one; nobody leaves a mark of deletion among versions."""
+        key, version = (asked["Bucket"], asked["Key"]), asked.get("VersionId")
+        assert version or asked["Bucket"] not in self.versioned, f"not understood: {asked}"
+        found = self.objects.get(key, [])
+        self.objects[key] = [one for one in found if version not in {None, one.version}]
         return {}
+
+    def list_object_versions(self, asked: Asked) -> Asked:
+        """List the keys in their order, and of each the newest version first."""
+        found = [
+            {"Key": key, "VersionId": one.version, "Size": len(one.data), "LastModified": one.written}
+            for (bucket, key), versions in sorted(self.objects.items())
+            for one in reversed(versions)
+            if bucket == asked["Bucket"]
+        ]
+        return {"IsTruncated": False} | ({"Versions": found} if found else {})
 
     def list_objects_v2(self, asked: Asked) -> Asked:
         found = sorted(

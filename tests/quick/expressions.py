@@ -21,6 +21,7 @@ COMPARED: dict[str, Callable[[Any, Any], bool]] = {
     ">": lambda left, right: left > right,
     ">=": lambda left, right: left >= right,
 }
+EXPRESSIONS = ("ConditionExpression", "FilterExpression", "KeyConditionExpression", "UpdateExpression")
 CLAUSES = ("SET", "REMOVE", "ADD", "DELETE")
 
 
@@ -33,7 +34,16 @@ class Terms:
 
     @classmethod
     def of(cls, request: Mapping[str, Any]) -> "Terms":
-        return cls(request.get("ExpressionAttributeNames", {}), request.get("ExpressionAttributeValues", {}))
+        found = cls(request.get("ExpressionAttributeNames", {}), request.get("ExpressionAttributeValues", {}))
+        used = _placeholders(*(request.get(name, "") for name in EXPRESSIONS))
+        # DynamoDB refuses what is given and not used as well.
+        assert found.names.keys() | found.values.keys() == used, f"not what is used: {request}"
+        return found
+
+
+@cache
+def _placeholders(*texts: str) -> frozenset[str]:
+    return frozenset(token for text in texts for token in TOKEN.findall(text) if token[0] in "#:")
 
 
 @cache

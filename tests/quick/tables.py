@@ -7,6 +7,8 @@ from tests.quick import expressions
 from tests.quick.expressions import Item, Terms, plain
 from tests.quick.refusal import Refusal
 
+MAX_ITEM_BYTES = 400 * 1024
+
 
 @dataclass(frozen=True, slots=True)
 class Keys:
@@ -59,8 +61,12 @@ class Tables:
         )
         return {}
 
+    def delete_table(self, asked: Item) -> Item:
+        del self.tables[asked["TableName"]]
+        return {}
+
     def get_item(self, asked: Item) -> Item:
-        table = self.tables[asked["TableName"]]
+        table = self._table(asked["TableName"])
         found = table.items.get(table.key(asked["Key"]))
         return {"Item": found} if found else {}
 
@@ -84,8 +90,9 @@ class Tables:
     def batch_get_item(self, asked: Item) -> Item:
         found = {}
         for name, some in asked["RequestItems"].items():
-            table = self.tables[name]
+            table = self._table(name)
             keys = [table.key(one) for one in some["Keys"]]
+            assert 1 <= len(keys) <= 100, "DynamoDB takes a hundred keys at most"
             if len(set(keys)) < len(keys):
                 raise Refusal("ValidationException", "Provided list of item keys contains duplicates")
             found[name] = [table.items[key] for key in keys if key in table.items]
@@ -93,19 +100,21 @@ class Tables:
 
     def batch_write_item(self, asked: Item) -> Item:
         for name, requests in asked["RequestItems"].items():
-            table = self.tables[name]
+            table = self._table(name)
             keys = [table.key(_written(one)) for one in requests]
+            assert 1 <= len(keys) <= 25, "DynamoDB takes 25 writes at most"
             if len(set(keys)) < len(keys):
                 raise Refusal("ValidationException", "Provided list of item keys contains duplicates")
             for key, request in zip(keys, requests, strict=True):
                 if "PutRequest" in request:
-                    table.items[key] = request["PutRequest"]["Item"]
+                    table.items[key] = _kept(request["PutRequest"]["Item"])
                 else:
                     table.items.pop(key, None)
         return {"UnprocessedItems": {}}
 
     def transact_write_items(self, asked: Item) -> Item:
         writes = [next(iter(one.values())) for one in asked["TransactItems"]]
+        assert 1 <= len(writes) <= 100, "DynamoDB takes a hundred writes at most"
         touched = [(one["TableName"], self._key(one)) for one in writes]
         if len(set(touched)) < len(touched):
             raise Refusal(
@@ -121,40 +130,71 @@ class Tables:
             self._apply(one)
         return {}
 
+    def _table(self, name: str) -> Table:
+        if name not in self.tables:
+            raise Refusal("ResourceNotFoundException", "Requested resource not found")
+        return self.tables[name]
+
     def _select(self, asked: Item, condition: str) -> Item:
         holds, terms = expressions.condition(condition), Terms.of(asked)
-        found = self.tables[asked["TableName"]].found(asked.get("IndexName"))
+        found = self._table(asked["TableName"]).found(asked.get("IndexName"))
         items = [one for one in found if holds(one, terms)]
         return {"Items": items if asked.get("ScanIndexForward", True) else items[::-1], "Count": len(items)}
 
     def _key(self, asked: Item) -> tuple[str, ...]:
-        return self.tables[asked["TableName"]].key(asked.get("Key") or asked["Item"])
+        return self._table(asked["TableName"]).key(asked.get("Key") or asked["Item"])
 
     def _holds(self, asked: Item) -> bool:
-        before = self.tables[asked["TableName"]].items.get(self._key(asked), {})
+        before = self._table(asked["TableName"]).items.get(self._key(asked), {})
         return expressions.condition(asked.get("ConditionExpression", ""))(before, Terms.of(asked))
 
     def _write(self, asked: Item) -> Item | None:
         if not self._holds(asked):
-            before = self.tables[asked["TableName"]].items.get(self._key(asked))
+            before = self._table(asked["TableName"]).items.get(self._key(asked))
             against = {"Item": before} if before else {}
             raise Refusal("ConditionalCheckFailedException", "The conditional request failed", **against)
         return self._apply(asked)
 
     def _apply(self, asked: Item) -> Item | None:
         """Do a write whose condition holds; return the item after it."""
-        table, key = self.tables[asked["TableName"]], self._key(asked)
+        table, key = self._table(asked["TableName"]), self._key(asked)
         if "Item" in asked:
-            after = table.items[key] = asked["Item"]
+            after = table.items[key] = _kept(asked["Item"])
         elif "UpdateExpression" in asked:
             before = table.items.get(key) or asked["Key"]
             after = expressions.update(asked["UpdateExpression"])(before, Terms.of(asked))
             assert all(plain(after[name]) == plain(asked["Key"][name]) for name in table.keys.names)
-            table.items[key] = after
+            table.items[key] = _kept(after)
         else:
             table.items.pop(key, None)
             return None
         return after
+
+
+def _kept(item: Item) -> Item:
+    """Take an item, if it is not too large. A character has four bytes at most."""
+    if len(repr(item)) > MAX_ITEM_BYTES // 4:
+        size = sum(len(name.encode()) + _size(value) for name, value in item.items())
+        if size > MAX_ITEM_BYTES:
+            raise Refusal("ValidationException", "Item size has exceeded the maximum allowed size")
+    return item
+
+
+def _size(value: Item) -> int:
+    """Count the bytes of a value as DynamoDB does, or a few less: a number is half of its digits."""
+    ((kind, inner),) = value.items()
+    match kind:
+        case "S":
+            return len(inner.encode())
+        case "N":
+            return len(inner) // 2 + 1
+        case "SS":
+            return sum(len(one.encode()) for one in inner)
+        case "L":
+            return 3 + sum(1 + _size(one) for one in inner)
+        case "M":
+            return 3 + sum(1 + len(name.encode()) + _size(one) for name, one in inner.items())
+    return 1
 
 
 def _written(request: Item) -> Item:

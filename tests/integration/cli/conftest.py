@@ -9,7 +9,9 @@ from batchline.aws import clients
 from batchline.cli import app
 from batchline.cli.session import Session
 from botocore.awsrequest import AWSResponse
+from botocore.client import BaseClient
 from botocore.compat import HTTPHeaders
+from moto import mock_aws
 from typer.testing import CliRunner
 
 from tests import template
@@ -154,7 +156,12 @@ def outputs(queues: Mapping[str, str], left_out: Sequence[str] = ()) -> dict[str
 @contextlib.contextmanager
 def open_cli() -> Iterator[Cli]:
     """A command line in front of a fresh Batchline."""
-    with pytest.MonkeyPatch.context() as patch, own_clients(), open_world(patch) as begin:
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        own_clients(),
+        mock_aws(),
+        open_world(patch, others=BaseClient._make_api_call) as begin,
+    ):
         world = begin()
         world.fatal = True
         made = Cli(world)

@@ -237,7 +237,8 @@ def test_an_audit_finds_nothing_and_then_what_was_tampered_with(cli: Cli) -> Non
     clients.dynamodb().update_item(
         TableName="Documents",
         Key={"document_id": {"S": row["document_id"]}},
-        UpdateExpression="SET succeeded = :n",
+        UpdateExpression="SET #succeeded = :n",
+        ExpressionAttributeNames={"#succeeded": "succeeded"},
         ExpressionAttributeValues={":n": {"N": "119"}},
     )
     said = cli.run("--json", "audit")

@@ -221,7 +221,8 @@ def test_beside_aws_the_demo_ends_with_an_audit(
     clients.dynamodb().update_item(
         TableName="Documents",
         Key={"document_id": {"S": row["document_id"]}},
-        UpdateExpression="SET succeeded = :n",
+        UpdateExpression="SET #succeeded = :n",
+        ExpressionAttributeNames={"#succeeded": "succeeded"},
         ExpressionAttributeValues={":n": {"N": "2"}},
     )
     said = cli.run("demo", "--samples", str(samples))
