@@ -8,7 +8,7 @@ from importlib import resources
 
 import ctok
 import pytest
-from batchline.tokens import claude, words
+from batchline.tokens import claude, marks, words
 from batchline.tokens.claude import Claude
 from ctok.normalize import _runs, classify, nfc
 from hypothesis import example, given, settings
@@ -105,7 +105,24 @@ TEXTS = st.tuples(
 # Much of Japanese stands between two Chinese characters, of which rare ones have two tokens or three.
 JAPANESE = st.lists(
     st.sampled_from(
-        ["漢", "龘", "㐂", "々", "の", "です", "カー", "。", "、", "「", "・", "Ａb", "０", "12", " "]
+        [
+            "漢",
+            "龘",
+            "㐂",
+            "々",
+            "の",
+            "です",
+            "カー",
+            "スです",
+            "。",
+            "、",
+            "「",
+            "・",
+            "Ａb",
+            "０",
+            "12",
+            " ",
+        ]
     )
     | st.sampled_from(PARTS),
     max_size=20,
@@ -167,6 +184,14 @@ def test_no_piece_joins_white_space_with_other_signs(version: str) -> None:
     white = [one for one in made(version)._pieces if set(one) & set(" \t\n")]
     assert len(white) > 40
     assert all(len(set(one)) == 1 for one in white)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_no_piece_joins_katakana_with_other_signs(version: str) -> None:
+    pieces = (one.strip(marks.BEGIN + marks.END) for one in made(version)._pieces)
+    katakana = [one for one in pieces if re.search(f"[{claude.KATAKANA}]", one)]
+    assert len(katakana) > 100
+    assert all(re.fullmatch(f"[{claude.KATAKANA}]+", one) for one in katakana)
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -22,7 +22,7 @@ from ctok.normalize import nfc, raw_head_space, stream_norm  # type: ignore[impo
 from ctok.notation import parse_marked  # type: ignore[import-untyped]
 
 from batchline.tokens import marks
-from batchline.tokens.marks import ENDINGS, SIGN, WORD
+from batchline.tokens.marks import BEGIN, END, ENDINGS, SIGN, WORD
 from batchline.tokens.words import Words
 
 # Letters of which words are made, that no sign before them changes: Latin, Greek, Cyrillic, Hebrew, Arabic,
@@ -34,6 +34,7 @@ LETTERS: Final = (
 # No piece joins these to what is around them: signs that stand alone, and digits, of which three are a piece.
 ALONE: Final = "々〆㐀-䶿一-鿿가-힣"
 _FIXED: Final = f"0-9{ALONE}"
+KATAKANA: Final = "ァ-ヺー-ヿ"
 # What may stand behind a word and is surely no part of it. Any other sign (an accent, a joiner, a control
 # character, a letter of another script) is counted together with all up to the next word.
 APART: Final = (
@@ -55,6 +56,8 @@ _RUNS: Final = re.compile(f"([{ALONE}]+)|([0-9]+)|([^{_FIXED}]+)")
 _LETTER: Final = re.compile(f"[{LETTERS}]")
 # No piece joins white space with other signs, or a space with a line feed.
 _SAME: Final = re.compile(r"[^\s]+| +|\t+|\n+")
+# Or katakana with other letters.
+_SCRIPTS: Final = re.compile(f"{BEGIN}?[{KATAKANA}]+{END}?|[^{KATAKANA}]+")
 # Digits have a token for each three.
 _DIGITS: Final = 3
 # No character has more tokens than this: one for each of its bytes.
@@ -110,7 +113,7 @@ class Claude:
         self._sign = self._whole(WORD + SIGN) - self._word
         self._units = Words(self._unit)
         self._amid = Words(self._between, _MOST_SIGNS)
-        self._runs = Words(self._tiles, _MOST_SIGNS)
+        self._runs = Words(self._tiles)
         self._first = lru_cache(_EDGES)(self._opening)
         self._last = lru_cache(_EDGES)(self._behind)
 
@@ -129,7 +132,9 @@ class Claude:
     def _unit(self, unit: str) -> int:
         """Count the tokens of a unit within a text."""
         if found := _LETTERED.fullmatch(unit):
-            return self._tiles(marks.word(found[1], self.allcaps_min))
+            marked = marks.word(found[1], self.allcaps_min)
+            scripts = _SCRIPTS.findall(marked)
+            return self._tiles(marked) if len(scripts) == 1 else self._runs.total(scripts)
         if not _BETWEEN.fullmatch(unit):
             return self._behind(unit)
         tokens, left = 0, WORD
