@@ -64,7 +64,7 @@ def _together(found: Sequence[Record]) -> int:
     if len(found) < WEIGHED or counted is None or any(one.counter is not counted for one in found):
         return sum(one.input_tokens for one in found)
     # Weights add up; each record by itself is rounded up, by a half on average.
-    told = sum([one.tokens for one in found]) + counted.weigh("".join([one.prompt for one in found]))
+    told = sum([one.tokens for one in found]) + counted.weigh(*[one.prompt for one in found])
     return rounded(told) + len(found) // 2
 
 

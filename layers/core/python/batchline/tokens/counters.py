@@ -61,9 +61,9 @@ class Counter:
         corrected = sum(map(float.__mul__, self.corrections, map(float, profile(text))))
         return rounded(max(counted / 4, counted * self.family.scale + corrected))
 
-    def weigh(self, text: str) -> float:
+    def weigh(self, *texts: str) -> float:
         """Estimate the tokens by the classes of the characters; adds up over the parts of a text."""
-        return self.weight(profile(text))
+        return self.weight(profile(*texts))
 
     def weight(self, found: Profile) -> float:
         """Estimate the tokens of a text by its profile."""

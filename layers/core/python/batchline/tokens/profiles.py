@@ -37,15 +37,16 @@ class Profile(NamedTuple):
     four: int = 0
 
 
-def profile(text: str) -> Profile:
-    """Count the characters of a text by class, at about 1 GB/s.
+def profile(*texts: str) -> Profile:
+    """Count the characters of texts by class, at about 1 GB/s.
 
     Profiles add up: that of a text is the sum of those of its parts.
     """
-    data = text.encode("utf-8", "surrogatepass")
+    data = b"".join([one.encode("utf-8", "surrogatepass") for one in texts])
+    length = sum(map(len, texts))
     found = data.translate(_CLASSES, _LOW_OR_FOLLOWING)
-    low = len(text) - len(found)
-    if len(data) == len(text):
+    low = length - len(found)
+    if len(data) == length:
         upper, digit, line = found.count(_UPPER), found.count(_DIGIT), found.count(_LINE)
         return Profile(low, upper, digit, line, len(found) - upper - digit - line)
     rest = found.translate(None, _JAPANESE)  # few signs, which are soon counted
