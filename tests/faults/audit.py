@@ -46,7 +46,7 @@ def check(world: World, *, in_flight: int = 0) -> None:
 def check_end(world: World, *, in_flight: int = 0) -> None:
     """Fail unless every promise holds and nothing is left to do."""
     check(world, in_flight=in_flight)
-    assert world.restless() == []
+    assert list(world.restless()) == []
     assert world.pending() == [], "shards are pending"
     assert not [one for one in world.control("slots#") if one.get("holders")], "a slot leaked"
     assert "open_job" not in world.control("lease#pack")[0], "an opening was not finished"

@@ -111,7 +111,7 @@ def until(world: World, holds: Callable[[], object]) -> None:
         if holds():
             return
         world.minute()
-    assert holds(), f"not after {PATIENCE} minutes: {world.restless()}"
+    assert holds(), f"not after {PATIENCE} minutes: {list(world.restless())}"
 
 
 def status(world: World, name: str) -> str:

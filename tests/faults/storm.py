@@ -117,7 +117,7 @@ class Storm:
                 if world.resting():
                     break
                 world.minute()
-            assert world.resting(), f"not at rest after four hours: {world.restless()}"
+            assert world.resting(), f"not at rest after four hours: {list(world.restless())}"
             if not self.unended():
                 return
             # What is too few gets company.

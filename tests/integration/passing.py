@@ -1,6 +1,7 @@
 """What is between boto3's clients and the AWS of a test: every call passes through those of the world."""
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -37,6 +38,8 @@ def passing(monkeypatch: pytest.MonkeyPatch, serve: Serve) -> Iterator[list[Worl
         return current[-1].calls.pass_on(name, parameters, go) if current else go()
 
     monkeypatch.setattr(BaseClient, "_make_api_call", call)
+    # It makes a class each time, which is more work than to answer the call.
+    monkeypatch.setattr(BaseClient, "get_paginator", functools.cache(BaseClient.get_paginator))
     with stamina.set_testing(True, attempts=12, cap=True):
         yield current
 

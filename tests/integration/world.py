@@ -7,7 +7,7 @@ from each queue to its stage, as Lambda does, and again when they were not delet
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -44,6 +44,7 @@ STAGES = {
     "JobEventsQueue": "collect",
     "DocumentsQueue": "aggregate",
 }
+RESTING = {one for one in DocumentStatus if one.terminal} | {DocumentStatus.HELD}
 RUN_TIME = timedelta(seconds=900)
 PACK_TIME = timedelta(seconds=100)
 
@@ -320,26 +321,23 @@ class World:
             if self.resting():
                 return
             self.minute()
-        assert self.resting(), f"not at rest after {minutes} minutes: {self.restless()}"
+        assert self.resting(), f"not at rest after {minutes} minutes: {list(self.restless())}"
 
     def resting(self) -> bool:
-        return not self.restless()
+        return not any(self.restless())
 
-    def restless(self) -> list[str]:
-        resting = {one for one in DocumentStatus if one.terminal} | {DocumentStatus.HELD}
-        moving = [
-            f"{one['document_id']} {one['status']}"
-            for one in self.documents()
-            if one["status"] not in resting
-        ]
-        moving += [
-            f"{one['job_id']} {one['status']}" for one in self.jobs() if one["status"] != JobStatus.CLOSED
-        ]
+    def restless(self) -> Iterator[str]:
+        """Tell what has not come to its end, what is cheapest to see first."""
         # A message that was not done yet comes again; a wake that is left over wakes for nothing.
-        moving += [
-            f"{queue} {body}" for queue in self.queues if queue != "WakeQueue" for body in self.bodies(queue)
-        ]
-        return moving
+        for queue in self.queues:
+            if queue != "WakeQueue":
+                yield from (f"{queue} {body}" for body in self.bodies(queue))
+        for one in self.table("Documents"):
+            if one["status"] not in RESTING:
+                yield f"{one['document_id']} {one['status']}"
+        for one in self.table("Jobs"):
+            if one["status"] != JobStatus.CLOSED:
+                yield f"{one['job_id']} {one['status']}"
 
     # what there is
 
