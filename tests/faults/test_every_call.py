@@ -15,7 +15,6 @@ from tests.faults.scenarios import TERMINAL, Scenario
 from tests.integration.calls import Call, Fault
 from tests.integration.world import World
 
-READS = ("Get", "Head", "List", "Query", "BatchGet", "Scan")
 # The small scenarios have every fault at every call. Of the rich ones each run takes every 23rd call: a
 # prime number meets the calls of a repeating pattern in turn. BATCHLINE_FAULTS_EVERY=1 takes all.
 EVERY = int(os.environ.get("BATCHLINE_FAULTS_EVERY", "23"))
@@ -67,12 +66,23 @@ class Strike:
 
 
 def strikes(calls: list[Call], fault: Fault, every: int) -> list[Strike]:
-    """List where a fault can be in a run. A read whose reply is lost is the same as one that failed."""
-    return [
+    """List where a fault leaves what it leaves nowhere else."""
+    runs = [0, *(one.run for one in calls)]
+    found = [
         Strike(at, fault)
-        for at, call in list(enumerate(calls, start=1))[::every]
-        if fault is not Fault.REPLY_LOST or not call.name.partition(".")[2].startswith(READS)
+        for at, call in enumerate(calls, start=1)
+        if not call.reads or differs(fault, first=call.run != runs[at - 1])
     ]
+    return found[::every]
+
+
+def differs(fault: Fault, *, first: bool) -> bool:
+    """Tell whether a fault at a read, which may be its run's first call, is another one than those at writes.
+
+    A read whose reply is lost is one that failed. Who dies after it has done as much as who died after the
+    write before it; one read without a write before it stands for all of these.
+    """
+    return fault is Fault.FAILED_BEFORE or (fault is Fault.DIED_AFTER and first)
 
 
 def play(make: Make, scenario: Scenario, strike: Strike | None = None) -> World:

@@ -8,6 +8,7 @@ from typing import Any
 
 from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
 
+READS = ("Get", "Head", "List", "Query", "BatchGet", "Scan")
 ENDPOINT = "https://aws.test"
 
 
@@ -41,10 +42,17 @@ class Fault(Enum):
 
 @dataclass(frozen=True)
 class Call:
+    """A call that a stage has made, in the `run`-th run of all stages."""
+
     stage: str
     name: str
     parameters: Any
     reply: Any
+    run: int
+
+    @property
+    def reads(self) -> bool:
+        return self.name.partition(".")[2].startswith(READS)
 
 
 @dataclass
@@ -63,6 +71,7 @@ class Calls:
     _left: int = 0
     _counted: Callable[[str, str], bool] = lambda _stage, _name: True
     stage: str = ""
+    _run: int = 0
     struck: str = ""
     _lock: Any = field(default_factory=threading.RLock)
 
@@ -87,6 +96,7 @@ class Calls:
     def begin(self, stage: str) -> None:
         """A function starts in a process of its own."""
         self._inside, self._dead, self.stage = True, False, stage
+        self._run += 1
 
     def end(self) -> None:
         self._inside = False
@@ -108,7 +118,7 @@ class Calls:
                 raise fault.error()
             if self.change:
                 reply = self.change(name, parameters, reply)
-            self.made.append(Call(self.stage, name, parameters, reply))
+            self.made.append(Call(self.stage, name, parameters, reply, self._run))
             return reply
 
     def _due(self, name: str) -> Fault | None:

@@ -1,7 +1,6 @@
 """Large outputs and long closes: parts that are read at once, cursors, and death at any write."""
 
 import json
-import os
 from datetime import timedelta
 from typing import Any
 
@@ -11,15 +10,11 @@ from batchline.models import Usage
 
 from tests.faults import audit
 from tests.faults.conftest import Make, make  # noqa: F401 - a fixture
-from tests.integration.calls import Fault
+from tests.integration.calls import READS, Fault
 from tests.integration.fake_bedrock import Ending, Say, prompt_of
 from tests.integration.test_collect import begin, finish, index
 from tests.integration.test_pack import ready, upload
 from tests.integration.world import RUN_TIME, World
-
-READS = ("Get", "List", "Query", "BatchGet", "Scan")
-# A death at every write takes minutes; each run takes some. BATCHLINE_FAULTS_EVERY=1 takes all.
-EVERY = int(os.environ.get("BATCHLINE_FAULTS_EVERY", "4"))
 
 
 def in_parts(
@@ -247,7 +242,7 @@ def test_collect_may_die_at_any_write(
     first_close = next(n for n, call in enumerate(whole.calls.made) if _closes(call.parameters))
     writes = sum(_is_write(call.stage, call.name) for call in whole.calls.made[: first_close + 2])
     assert writes > 12
-    for at in range(1, writes + 1, EVERY):
+    for at in range(1, writes + 1):
         # Dying before a write is dying after the one before it.
         world = play(Fault.DIED_AFTER, at)
         where = f"write {at}, {world.calls.struck}"
