@@ -105,6 +105,14 @@ def test_a_plain_template_is_filled_without_jinja() -> None:
     assert plain.fill(variables, 2) is None
 
 
+@given(document=st.dictionaries(st.sampled_from(["name", "size"]), VALUES), text=st.text())
+def test_what_is_known_beforehand_is_filled_all_the_same(document: dict[str, Any], text: str) -> None:
+    plain = prompts.Plain.of(TEMPLATES.parse("{{ document.name }}, {{ document.size }}: {{ text }}"))
+    assert plain is not None
+    variables = {"document": [document] * 2, "text": [text, "b"]}
+    assert plain.given("document", document).fill(variables, 2) == plain.fill(variables, 2)
+
+
 @pytest.mark.parametrize(
     "source", ["{{ text|upper }}", "{% if text %}{{ text }}{% endif %}", "{{ row['a b'] }}"]
 )

@@ -71,6 +71,20 @@ class Plain:
                     return None
         return cls(parts)
 
+    def given(self, name: str, values: Mapping[str, Any]) -> "Plain":
+        """Put in what is the same in all prompts: the plain values of one variable."""
+        put = [
+            str(values[part[1]]) if part[:1] == (name,) and type(values.get(part[-1])) in _PLAIN else part
+            for part in self._parts
+        ]
+        parts: list[str | tuple[str, ...]] = []
+        for part in put:
+            if parts and isinstance(parts[-1], str) and isinstance(part, str):
+                parts[-1] += part
+            else:
+                parts.append(part)
+        return Plain(parts)
+
     def fill(self, variables: Mapping[str, Sequence[Any]], count: int) -> list[str] | None:
         """Give what Jinja would for so many prompts, given the values of each variable in them.
 

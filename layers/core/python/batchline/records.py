@@ -4,7 +4,7 @@ import base64
 import copy
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import batched, count, repeat
 from typing import Any, Final, Self
 from uuid import uuid4
@@ -101,6 +101,10 @@ class Form:
         room = model.context - pipeline.answer_tokens
         beside = counted.weigh(told) + FRAME_TOKENS
         return cls(pipeline, model, counted, plain, used, before, after, beside, max(counted.weights), room)
+
+    def about(self, document: Mapping[str, Any]) -> Self:
+        """Give the form for records of one document, of which plain prompts say the same."""
+        return replace(self, plain=self.plain.given("document", document)) if self.plain else self
 
     def picture(self, index: int, variables: Variables, image: Image) -> Record:
         """Render the prompt for a picture, which stands before it.

@@ -230,7 +230,7 @@ def records(
 
     Raises Refused.
     """
-    index = first
+    form, index = form.about(document), first
     for unit in found:
         for made in _made(unit, index, form, document):
             yield made
