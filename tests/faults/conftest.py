@@ -2,6 +2,8 @@
 
 import contextlib
 import functools
+import random
+import secrets
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -56,6 +58,9 @@ def open_quick_world(monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
         return known[key]
 
     monkeypatch.setattr(World, "environment", environment_once)
+    # Ids come from what a test can seed.
+    monkeypatch.setattr(secrets, "choice", random.choice)
+    monkeypatch.setattr(secrets, "token_hex", lambda size: random.randbytes(size).hex())
     for module in THREADED:
         monkeypatch.setattr(module, "ThreadPoolExecutor", InlineExecutor)
 
@@ -70,7 +75,7 @@ def open_quick_world(monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
             clouds[:] = [Cloud(clock)]
             account = MoodyAccount(clock, calls)
             account.minimum = catalog.limits(NOVA).min_records
-            current.append(World(clock, calls, account, worlds.create(), clouds[-1].queue))
+            current.append(World(clock, calls, account, worlds.create(), clouds[-1]))
             return current[-1]
 
         yield begin

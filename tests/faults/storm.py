@@ -6,7 +6,6 @@ with BATCHLINE_FAULTS_SEEDS=1 repeats it.
 
 import os
 import random
-import secrets
 import time
 import zlib
 from collections.abc import Callable
@@ -142,11 +141,11 @@ class Storm:
 
     def deliver(self) -> None:
         """Deliver any message that may be, perhaps together with others."""
-        waiting = [name for name in self.world.queues if self.world.inside(name).messages]
+        waiting = [name for name in self.world.queues if self.world.aws.queue(name).messages]
         if not waiting:
             return
         queue = self.chooser.choice(waiting)
-        self.chooser.shuffle(self.world.inside(queue)._messages)
+        self.chooser.shuffle(self.world.aws.queue(queue)._messages)
         messages = self.world.receive(queue, self.chooser.randint(1, BATCH_SIZES.get(queue, 1)))
         self.delivered += [(queue, one) for one in messages]
         failed = self.disturbed(lambda: self.world.handle(queue, messages))
@@ -266,13 +265,12 @@ class Storm:
         return Say('{"n": 1}' if drawn < 0.9 else "nonsense")
 
 
-def storm(make: Make, seed: int, monkeypatch: pytest.MonkeyPatch, kind: type[Storm] = Storm) -> Storm:
+def storm(make: Make, seed: int, kind: type[Storm] = Storm) -> Storm:
     """Let one storm rage, wait until it is calm, and see that everything adds up."""
     if time.monotonic() > LAST_BEGIN:
         pytest.skip("BATCHLINE_FAULTS_SECONDS are over")
     random.seed(seed)
     chooser = random.Random(seed)
-    monkeypatch.setattr(secrets, "choice", random.choice)
     found = kind(make(), seed, chooser)
     found.rage()
     audit.check(found.world, in_flight=found.killed * CALLS_UNDER_WAY)

@@ -7,5 +7,5 @@ from tests.faults.storm import seeds, storm
 
 
 @pytest.mark.parametrize("seed", seeds(200))
-def test_storm(make_smallest: Make, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
-    storm(make_smallest, seed, monkeypatch)
+def test_storm(make_smallest: Make, seed: int) -> None:
+    storm(make_smallest, seed)

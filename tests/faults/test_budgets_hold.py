@@ -8,5 +8,5 @@ from tests.faults.storm import seeds, storm
 
 
 @pytest.mark.parametrize("seed", seeds(60))
-def test_no_budget_is_exceeded(make_smallest: Make, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
-    storm(make_smallest, seed, monkeypatch, Spree)
+def test_no_budget_is_exceeded(make_smallest: Make, seed: int) -> None:
+    storm(make_smallest, seed, Spree)

@@ -42,13 +42,10 @@ class Fault(Enum):
 
 @dataclass(frozen=True)
 class Call:
-    """A call that a stage has made, in the `run`-th run of all stages."""
-
     stage: str
     name: str
     parameters: Any
     reply: Any
-    run: int
 
     @property
     def reads(self) -> bool:
@@ -59,19 +56,21 @@ class Call:
 class Calls:
     """Counts the calls of the stages. The `at`-th one from `arm` on has the fault.
 
-    `counted` tells by stage and name which calls count, where not all do.
+    `counted` tells by stage and name which calls count, where not all do. `watch` is told of each call before
+    it is made, `change` may change its reply, and `after` is told what a run has returned. `run` counts runs.
     """
 
     made: list[Call] = field(default_factory=list)
     watch: Callable[[str, Any], None] | None = None
     change: Callable[[str, Any, Any], Any] | None = None
+    after: Callable[[Any], None] | None = None
     _inside: bool = False
     _dead: bool = False
     _fault: Fault | None = None
     _left: int = 0
     _counted: Callable[[str, str], bool] = lambda _stage, _name: True
     stage: str = ""
-    _run: int = 0
+    run: int = 0
     struck: str = ""
     _lock: Any = field(default_factory=threading.RLock)
 
@@ -96,7 +95,7 @@ class Calls:
     def begin(self, stage: str) -> None:
         """A function starts in a process of its own."""
         self._inside, self._dead, self.stage = True, False, stage
-        self._run += 1
+        self.run += 1
 
     def end(self) -> None:
         self._inside = False
@@ -118,7 +117,7 @@ class Calls:
                 raise fault.error()
             if self.change:
                 reply = self.change(name, parameters, reply)
-            self.made.append(Call(self.stage, name, parameters, reply, self._run))
+            self.made.append(Call(self.stage, name, parameters, reply))
             return reply
 
     def _due(self, name: str) -> Fault | None:

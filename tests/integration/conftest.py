@@ -33,7 +33,7 @@ def open_world(monkeypatch: pytest.MonkeyPatch, others: Serve | None = None) -> 
             current.clear()
             clock, calls = Clock(), Calls()
             clouds[:] = [Cloud(clock)]
-            current.append(World(clock, calls, Account(clock, calls), worlds.create(), clouds[-1].queue))
+            current.append(World(clock, calls, Account(clock, calls), worlds.create(), clouds[-1]))
             return current[-1]
 
         yield begin

@@ -52,8 +52,12 @@ _init = DynamoType.__init__
 _serialize = BaseJSONSerializer._serialize_type_structure
 
 
-def _queue(name: str) -> Queue:
-    return sqs_backends[ACCOUNT]["us-east-1"].queues[name]
+class Moto:
+    """What moto keeps."""
+
+    @staticmethod
+    def queue(name: str) -> Queue:
+        return sqs_backends[ACCOUNT]["us-east-1"].queues[name]
 
 
 @contextlib.contextmanager
@@ -73,7 +77,7 @@ def open_moto_world(
                     for backend in regions.values():
                         backend.reset()
             clock, calls = Clock(), Calls()
-            current.append(World(clock, calls, account(clock, calls), worlds.create(), _queue))
+            current.append(World(clock, calls, account(clock, calls), worlds.create(), Moto()))
             return current[-1]
 
         # Delays and visibility timeouts follow the test's clock.

@@ -81,13 +81,19 @@ class Queue(Protocol):
     def _messages(self) -> list[Any]: ...
 
 
+class Aws(Protocol):
+    """What plays AWS; only its queues are looked into."""
+
+    def queue(self, name: str) -> Queue: ...
+
+
 @dataclass
 class World:
     clock: Clock
     calls: Calls
     bedrock: Account
     queues: dict[str, str]
-    inside: Callable[[str], Queue]
+    aws: Aws
     slot_share: int = 80
     per_month: str = ""
     fatal: bool = False  # whether an error of a stage fails the test; if not, the message comes again
@@ -183,14 +189,17 @@ class World:
     def _run[T](self, stage: str, do: Callable[[], T], otherwise: T) -> T:
         self.calls.begin(stage)
         try:
-            return do()
+            returned = do()
         except Exception as error:
             if self.fatal:
                 raise
             self.errors.append(error)
-            return otherwise
+            returned = otherwise
         finally:
             self.calls.end()
+        if self.calls.after:
+            self.calls.after(returned)
+        return returned
 
     def handle(self, queue: str, messages: list[Message]) -> set[str]:
         """Let the queue's stage work on messages. Return the ids of those it has not done."""
@@ -277,7 +286,7 @@ class World:
 
     def deliver(self, queue: str, *, delete: bool = True) -> int:
         """Deliver one batch; what the stage has not done comes again. Return how many came."""
-        messages = self.receive(queue, BATCH_SIZES.get(queue, 1)) if self.inside(queue).messages else []
+        messages = self.receive(queue, BATCH_SIZES.get(queue, 1)) if self.aws.queue(queue).messages else []
         if not messages:
             return 0
         self.deliveries[queue] += len(messages)
@@ -391,7 +400,7 @@ class World:
 
     def bodies(self, queue: str) -> list[Row]:
         """Bodies of all messages in a queue, also of those that are not visible now."""
-        return [json.loads(one.body) for one in self.inside(queue)._messages]
+        return [json.loads(one.body) for one in self.aws.queue(queue)._messages]
 
 
 def snake_case(name: str) -> str:
