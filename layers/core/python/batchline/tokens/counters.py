@@ -40,14 +40,12 @@ class Family(Frozen):
 class Counter:
     """Counts tokens for one model. Called with a text it gives the best count there is.
 
-    `weights` tell in advance, fast and roughly; where there is no tokenizer they are the count, and
-    `weighed` says so.
+    `weights` tell in advance, fast and roughly; where there is no tokenizer they are the count.
     """
 
     family: Family
     weights: tuple[float, ...]
     corrections: tuple[float, ...]
-    weighed: bool
 
     def __call__(self, text: str) -> int:
         """Count the tokens; never 0 for a text that is not empty."""
@@ -63,11 +61,7 @@ class Counter:
 
     def weigh(self, *texts: str) -> float:
         """Estimate the tokens by the classes of the characters; adds up over the parts of a text."""
-        return self.weight(profile(*texts))
-
-    def weight(self, found: Profile) -> float:
-        """Estimate the tokens of a text by its profile."""
-        return math.sumprod(found, self.weights)
+        return math.sumprod(profile(*texts), self.weights)
 
 
 def rounded(tokens: float) -> int:
@@ -84,7 +78,6 @@ def counter(model: str) -> Counter:
         family=family,
         weights=tuple(family.weights[name] for name in Profile._fields),
         corrections=tuple(float(family.corrections.get(name, 0)) for name in Profile._fields),
-        weighed=family.tokenizer is None,
     )
 
 
