@@ -101,10 +101,8 @@ def _blank_lines(window: Window, low: int, limit: int) -> Iterator[int]:
 
 def _before_fence(window: Window, low: int, limit: int) -> Iterator[int]:
     """Find the start of a block that goes beyond the limit."""
-    if window.in_fence(limit):
-        before = bisect_right(window.fences, limit - 1)
-        if before and window.fences[before - 1] > low:
-            yield window.fences[before - 1]
+    if low < (place := window.outside(limit)) < limit:
+        yield place
 
 
 def _sentences(window: Window, low: int, limit: int) -> Iterator[int]:
