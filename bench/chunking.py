@@ -104,22 +104,6 @@ def write_docx(path: Path, language: str, size: int) -> None:
     document.save(str(path))
 
 
-def write_pdf(path: Path, language: str, size: int) -> None:
-    from reportlab.lib.styles import getSampleStyleSheet
-    from reportlab.pdfbase import pdfmetrics
-    from reportlab.pdfbase.cidfonts import UnicodeCIDFont
-    from reportlab.platypus import Paragraph, SimpleDocTemplate, Spacer
-
-    style = getSampleStyleSheet()["Normal"]
-    if language == "ja":
-        pdfmetrics.registerFont(UnicodeCIDFont("HeiseiMin-W3"))
-        style.fontName, style.wordWrap = "HeiseiMin-W3", "CJK"
-    story: list[Any] = []
-    for text in paragraphs(language, size):
-        story += [Paragraph(html.escape(text), style), Spacer(1, 6)]
-    SimpleDocTemplate(str(path), invariant=True).build(story)
-
-
 def copy_manual(path: Path, language: str, size: int) -> None:
     """Take a manual as it is, to warm up with a small one."""
     package, stem = MANUALS[language] if size > SMALL else MANUALS[f"small {language}"]

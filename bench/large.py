@@ -11,6 +11,7 @@ are those of the stage alone, and of the process that reads a PDF.
 
 import argparse
 import contextlib
+import html
 import io
 import json
 import os
@@ -142,11 +143,17 @@ def _rows(kind: str) -> Iterator[bytes]:
 
 def _pdf(pages: int) -> Path:
     import pypdfium2
+    from reportlab.lib.styles import getSampleStyleSheet
+    from reportlab.platypus import Paragraph, SimpleDocTemplate, Spacer
 
     path = chunking.HOME / f"pages-{pages}.pdf"
     if not path.exists():
         few = chunking.HOME / "few.pdf"
-        chunking.write_pdf(few, "en", PDF_PAGES * 5_000)
+        style = getSampleStyleSheet()["Normal"]
+        story: list[Any] = []
+        for text in chunking.paragraphs("en", PDF_PAGES * 5_000):
+            story += [Paragraph(html.escape(text), style), Spacer(1, 6)]
+        SimpleDocTemplate(str(few), invariant=True).build(story)
         source, target = pypdfium2.PdfDocument(few), pypdfium2.PdfDocument.new()
         for start in range(0, pages, len(source)):
             target.import_pages(source, list(range(min(len(source), pages - start))))
