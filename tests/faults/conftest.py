@@ -11,15 +11,12 @@ import pytest
 from batchline import catalog, chunk, pipelines
 from batchline.aws import close, invoke, objects, pack, results, reuse
 from batchline.catalog import Limits
-from botocore.client import BaseClient
 
 from tests.faults.bedrock import MoodyAccount
 from tests.faults.inline import InlineExecutor
-from tests.integration import world as worlds
 from tests.integration.calls import Calls
-from tests.integration.passing import passing
+from tests.integration.conftest import open_world
 from tests.integration.world import NOVA, Clock, World
-from tests.quick.cloud import Cloud
 
 type Make = Callable[[], World]
 
@@ -46,7 +43,6 @@ def small_limits(monkeypatch: pytest.MonkeyPatch, *, min_records: int = FEW) -> 
 @contextlib.contextmanager
 def open_quick_world(monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
     """Yield what builds a fresh Batchline at nine in the morning, as often as it is called."""
-    clouds: list[Cloud] = []
     # The same in every world; half of the time would go there.
     monkeypatch.setattr(pipelines, "load", functools.cache(pipelines.load))
     monkeypatch.setattr(pipelines, "parse", functools.cache(pipelines.parse))
@@ -64,21 +60,15 @@ def open_quick_world(monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
     for module in THREADED:
         monkeypatch.setattr(module, "ThreadPoolExecutor", InlineExecutor)
 
-    def serve(client: BaseClient, operation: str, parameters: Any) -> Any:
-        return clouds[-1].call(client, operation, parameters)
-
-    with passing(monkeypatch, serve) as current:
-
-        def begin() -> World:
-            current.clear()
-            clock, calls = Clock(), Calls()
-            clouds[:] = [Cloud(clock)]
-            account = MoodyAccount(clock, calls)
-            account.minimum = catalog.limits(NOVA).min_records
-            current.append(World(clock, calls, account, worlds.create(), clouds[-1]))
-            return current[-1]
-
+    # What the requests are made of is checked in the integration tests, which takes its time.
+    with open_world(monkeypatch, _account, check=lambda serve: serve) as begin:
         yield begin
+
+
+def _account(clock: Clock, calls: Calls) -> MoodyAccount:
+    made = MoodyAccount(clock, calls)
+    made.minimum = catalog.limits(NOVA).min_records
+    return made
 
 
 @pytest.fixture

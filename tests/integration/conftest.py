@@ -15,10 +15,16 @@ from tests.quick.cloud import Cloud
 
 
 @contextlib.contextmanager
-def open_world(monkeypatch: pytest.MonkeyPatch, others: Serve | None = None) -> Iterator[Callable[[], World]]:
+def open_world(
+    monkeypatch: pytest.MonkeyPatch,
+    account: Callable[[Clock, Calls], Account] = Account,
+    *,
+    others: Serve | None = None,
+    check: Callable[[Serve], Serve] = validated,
+) -> Iterator[Callable[[], World]]:
     """Yield what builds a fresh Batchline at nine in the morning, as often as it is called.
 
-    Its AWS is the quick one. `others` serves the services that this does not have.
+    Its AWS is the quick one. `others` serves the services that this does not have, `check` sees calls first.
     """
     clouds: list[Cloud] = []
 
@@ -27,13 +33,13 @@ def open_world(monkeypatch: pytest.MonkeyPatch, others: Serve | None = None) -> 
             return others(client, operation, parameters)
         return clouds[-1].call(client, operation, parameters)
 
-    with passing(monkeypatch, validated(serve)) as current:
+    with passing(monkeypatch, check(serve)) as current:
 
         def begin() -> World:
             current.clear()
             clock, calls = Clock(), Calls()
             clouds[:] = [Cloud(clock)]
-            current.append(World(clock, calls, Account(clock, calls), worlds.create(), clouds[-1]))
+            current.append(World(clock, calls, account(clock, calls), worlds.create(), clouds[-1]))
             return current[-1]
 
         yield begin
