@@ -27,6 +27,7 @@ import manuals
 
 ROOT = Path(__file__).parent.parent
 HOME = ROOT / ".local/bench"
+STATUS = Path("/proc/self/status")
 NOVA = "us.amazon.nova-lite-v1:0"
 CLAUDE = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
 GPT = "openai.gpt-oss-20b-1:0"
@@ -153,7 +154,9 @@ def own(kind: str, path: Path, model: str) -> None:
     isolated._SERVER.stop()  # noqa: SLF001 - what its children took is known when it has ended
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     taken = time.process_time() - start + children.ru_utime + children.ru_stime
-    memory = max(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, children.ru_maxrss) / 1024
+    # ru_maxrss would also count the parent, as it was before exec.
+    (peak,) = (int(one.split()[1]) for one in STATUS.read_text().splitlines() if "VmHWM" in one)
+    memory = max(peak, children.ru_maxrss) / 1024
     result = {"seconds": taken, "megabytes": memory, "records": number, "tokens": tokens_in}
     print(json.dumps(result))
 

@@ -7,7 +7,6 @@ import base64
 import csv
 import gzip
 import json
-import resource
 import sys
 import time
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ import tiktoken
 from langchain_text_splitters import RecursiveCharacterTextSplitter
 
 MAX_TOKENS = 1_000
+STATUS = Path("/proc/self/status")
 # https://github.com/openai/tiktoken/blob/main/tiktoken_ext/openai_public.py
 WORDS = (
     r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+|\s++$|"
@@ -79,8 +79,9 @@ def main() -> None:
                 }
                 out.write(json.dumps({"recordId": f"R{number:010d}", "modelInput": body}) + "\n")
                 number += 1
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"seconds": time.process_time() - start, "megabytes": memory, "records": number}))
+    seconds = time.process_time() - start
+    (peak,) = (int(one.split()[1]) for one in STATUS.read_text().splitlines() if "VmHWM" in one)
+    print(json.dumps({"seconds": seconds, "megabytes": peak / 1024, "records": number}))
 
 
 if __name__ == "__main__":

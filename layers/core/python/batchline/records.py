@@ -128,7 +128,8 @@ class Form:
         """
         filled, written = self._prompts(first, variables, length)
         bodies = [self.before + one + self.after for one in written]
-        if (self.told + self.densest * max(map(len, written))) * ESTIMATE_OFF <= self.room:
+        # One by itself is weighed now: it may be a long text, which is not kept as a prompt and a body.
+        if length > 1 and (self.told + self.densest * max(map(len, written))) * ESTIMATE_OFF <= self.room:
             return list(map(Record, count(first), bodies, repeat(self.told), filled, repeat(self.counter)))
         tokens = [self._tokens(index, prompt) for index, prompt in enumerate(filled, first)]
         return list(map(Record, count(first), bodies, tokens))
