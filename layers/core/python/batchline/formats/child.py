@@ -12,10 +12,7 @@ import socket
 import struct
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Final, NoReturn
-
-import orjson
+from typing import Any, Final, NamedTuple, NoReturn
 
 from batchline.errors import Refused
 from batchline.formats.content import Image, Section
@@ -30,8 +27,7 @@ SECTION, IMAGE, ROW, REFUSED, END = b"S", b"I", b"R", b"X", b"."
 EXHAUSTED: Final = 75
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """What one document may take: bytes of memory, seconds of processor, seconds without a word."""
 
     memory_bytes: int = 800_000_000
@@ -105,6 +101,8 @@ def _encoded(item: Item) -> tuple[bytes, bytes, bytes]:
         return SECTION, head.encode(), item.text.encode("utf-8", "replace")
     if isinstance(item, Image):
         return IMAGE, json.dumps([item.format, item.page]).encode(), item.data
+    import orjson  # noqa: PLC0415 - it imports dataclasses, which most documents need not
+
     return ROW, b"null", orjson.dumps({_clean(name): _clean(cell) for name, cell in item.items()})
 
 

@@ -2,21 +2,19 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 # How many pages on either side are looked at. Left and right pages may differ, so half of them count.
 REACH: Final = 4
 DEPTH: Final = 3
 # A page of few lines that is much like its neighbours, a form for example, is not all furniture.
 LINES_PER_HEAD: Final = 4
-_NUMBER: Final = re.compile(r"\d{1,6}")
+_NUMBER: Final = re.compile(r"(\d{1,6})")
 _FOLIO: Final = re.compile(r"^(?:[-–—] ?)?(\d{1,6})\b|\b(\d{1,6})(?: ?[-–—])?$")
 _LONGEST: Final = 160
 
 
-@dataclass(frozen=True, slots=True)
-class Edge:
+class Edge(NamedTuple):
     """A line at the top or the foot of a page, with what may change from page to page set apart."""
 
     shape: str
@@ -24,16 +22,19 @@ class Edge:
     folios: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Edges:
-    """The outermost lines of a page, from outside to inside."""
+class Edges(NamedTuple):
+    """The outermost lines of a page, from outside to inside, and what is in any of them."""
 
     top: tuple[Edge, ...]
     foot: tuple[Edge, ...]
+    shapes: frozenset[str]
+    folios: frozenset[int]
 
 
 def edges(page: Sequence[str]) -> Edges:
-    return Edges(tuple(map(_edge, page[:DEPTH])), tuple(map(_edge, page[: -DEPTH - 1 : -1])))
+    top, foot = tuple(map(_edge, page[:DEPTH])), tuple(map(_edge, page[: -DEPTH - 1 : -1]))
+    shapes = frozenset(edge.shape for edge in top + foot)
+    return Edges(top, foot, shapes, frozenset(folio for edge in top + foot for folio in edge.folios))
 
 
 def body(page: int, around: Mapping[int, Edges], size: int) -> slice:
@@ -49,10 +50,11 @@ def body(page: int, around: Mapping[int, Edges], size: int) -> slice:
 
 
 def _edge(line: str) -> Edge:
-    if len(line) > _LONGEST:
+    parts = _NUMBER.split(line) if len(line) <= _LONGEST else [line]  # every second one is a number
+    if len(parts) == 1:
         return Edge(line, (), ())
     folios = tuple(int(number) for found in _FOLIO.findall(line) for number in found if number)
-    return Edge(_NUMBER.sub("#", line), tuple(map(int, _NUMBER.findall(line))), folios)
+    return Edge("#".join(parts[::2]), tuple(map(int, parts[1::2])), folios)
 
 
 def _repeated(page: int, own: Sequence[Edge], others: Mapping[int, Edges], heads: int) -> int:
@@ -60,27 +62,27 @@ def _repeated(page: int, own: Sequence[Edge], others: Mapping[int, Edges], heads
     needed = 2 if len(others) > 2 else 1  # noqa: PLR2004 a document of three pages has two neighbours
     for count, edge in enumerate(own):
         may_be_folio = edge.folios and (count == 0 or not edge.shape.strip("#-–— "))
-        if may_be_folio and _agreeing(page, edge, others, _same_folio) >= needed:
+        if may_be_folio and _agreeing(page, edge, others, _has_folio) >= needed:
             continue
-        if page == 1 or count >= heads or _agreeing(page, edge, others, _same_head) < needed:
+        if page == 1 or count >= heads or _agreeing(page, edge, others, _has_head) < needed:
             return count
     return len(own)
 
 
 def _agreeing(
-    page: int, edge: Edge, others: Mapping[int, Edges], same: Callable[[Edge, Edge, int], bool]
+    page: int, edge: Edge, others: Mapping[int, Edges], has: Callable[[Edges, Edge, int], bool]
 ) -> int:
     """Count the pages that have such a line, at either edge: the first page of a chapter swaps them."""
-    return sum(
-        any(same(edge, other, page - n) for other in each.top + each.foot) for n, each in others.items()
+    return sum(has(each, edge, page - n) for n, each in others.items())
+
+
+def _has_head(other: Edges, edge: Edge, apart: int) -> bool:
+    return edge.shape in other.shapes and any(
+        edge.shape == theirs.shape
+        and all(our - their in {0, apart} for our, their in zip(edge.numbers, theirs.numbers, strict=True))
+        for theirs in other.top + other.foot
     )
 
 
-def _same_head(edge: Edge, other: Edge, apart: int) -> bool:
-    return edge.shape == other.shape and all(
-        ours - theirs in {0, apart} for ours, theirs in zip(edge.numbers, other.numbers, strict=True)
-    )
-
-
-def _same_folio(edge: Edge, other: Edge, apart: int) -> bool:
-    return any(ours - theirs == apart for ours in edge.folios for theirs in other.folios)
+def _has_folio(other: Edges, edge: Edge, apart: int) -> bool:
+    return any(our - apart in other.folios for our in edge.folios)

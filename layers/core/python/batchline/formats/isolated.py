@@ -19,7 +19,6 @@ import sys
 import tempfile
 import threading
 from collections.abc import Generator, Iterator, Mapping
-from dataclasses import asdict
 from typing import Any, BinaryIO, Final, cast
 
 import orjson
@@ -56,7 +55,7 @@ def run_on(
     """Do what `run` does on a file of the disk, from its start."""
     receive, send = os.pipe()
     try:
-        pid = _SERVER.start({"parser": parser, "options": options, "limits": asdict(limits)}, file, send)
+        pid = _SERVER.start({"parser": parser, "options": options, "limits": limits._asdict()}, file, send)
     finally:
         os.close(send)
     try:

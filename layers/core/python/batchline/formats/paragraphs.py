@@ -7,14 +7,16 @@ table rows by a line feed.
 
 import re
 import unicodedata
+from bisect import bisect
 from collections.abc import Sequence
 from typing import Final
 
 # PDFium's sign for a hyphen that ends a line; it stands in place of the line feed, too.
 HYPHEN: Final = "\ufffe"
 # Han, kana, their punctuation and full-width forms; Korean puts spaces between words.
-CJK: Final = "\u2e80-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff"
-_FIRST_CJK: Final = CJK[0]
+_CJK: Final = "\u2e80-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff"
+# Where such a range begins, and where it has ended.
+_BOUNDS: Final = [sign for i in range(0, len(_CJK), 3) for sign in (_CJK[i], chr(ord(_CJK[i + 2]) + 1))]
 # Typographic signs that stand for letters: ligatures, radicals in place of Han, Symbol's bullet, and
 # what no text has.
 _ODD: Final = re.compile(
@@ -22,17 +24,16 @@ _ODD: Final = re.compile(
 )
 _DROPPED: Final = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f\u00ad\uffff]")
 _COMPATIBLE: Final = re.compile("[\u2e80-\u2fdf\ufb00-\ufb06]")
-_SPACES: Final = re.compile(r"[ \t]{2,}")
+_TABS: Final = re.compile(r"[ \t]{2,}")
 # Justified Japanese has gaps that read as spaces; between two Han or katakana words a space may be meant.
 _SOFT: Final = "\u3001-\u303f\u3041-\u309f"
-_GAP: Final = re.compile(f"(?<=[{_SOFT}]) (?=[{CJK}])|(?<=[{CJK}]) (?=[{_SOFT}])")
+_GAP: Final = re.compile(f" (?:(?<=[{_SOFT}] )(?=[{_CJK}])|(?<=[{_CJK}] )(?=[{_SOFT}]))")
 _LEADERS: Final = re.compile(r"(?: ?[.·…]){4,} *")
 _LISTED: Final = re.compile(
     r"(?:[•‣◦▪●○■□◆◇►▶✓✔※・*+–—-]|\(?(?:\d{1,3}|[a-zA-Z]|[ivx]{1,5})[.)]|[①-⑳]|[0-9０-９]+[．）])[ \u3000]?\S"
 )
 _TERMINATORS: Final = frozenset(".!?:;。！？：；．…‥")
 _CLOSERS: Final = "\"'”’)]」』）】"
-_IS_CJK: Final = re.compile(f"[{CJK}]")
 # A line is full when the next line's first word would have made it longer than this share of the width:
 # letters differ in width, and after the end of a sentence a break is likelier to be meant.
 _FULL: Final = 0.77
@@ -49,10 +50,12 @@ def lines(text: str) -> list[str]:
         text = text.replace(HYPHEN, HYPHEN + "\n").replace("\u00a0", " ").replace("\uf0b7", "•")
         text = _COMPATIBLE.sub(lambda sign: unicodedata.normalize("NFKC", sign.group()), text)
         text = _DROPPED.sub("", text)
-    if text and max(text) >= _FIRST_CJK:  # the search is slow, and quotation marks are no reason for it
+    if not text.isascii():
         text = _GAP.sub("", text)
-    if "  " in text or "\t" in text:
-        text = _SPACES.sub(" ", text)
+    if "\t" in text:
+        text = _TABS.sub(" ", text)
+    while "  " in text:
+        text = text.replace("  ", " ")
     return [line for each in text.splitlines() if (line := each.strip())]
 
 
@@ -68,12 +71,12 @@ def break_after(line: str, following: str, full: float) -> str:
         return ""
     if _LISTED.match(following) or _has_leaders(line):
         return "\n"
-    starts_cjk = _IS_CJK.match(following)
+    starts_cjk = _is_cjk(following[:1])
     word = 2 if starts_cjk else min(len(following.partition(" ")[0]), _LONGEST_WORD)
     ended = _ends(line)
     if _length(line) + 1 + word <= full * (_FULL_AFTER_SENTENCE if ended else _FULL):
         return "\n\n" if ended else "\n"
-    if starts_cjk or _IS_CJK.match(line[-1]) or line[-1] in "-/_":
+    if starts_cjk or _is_cjk(line[-1]) or line[-1] in "-/_":
         return ""
     return " "
 
@@ -99,6 +102,10 @@ def bare(line: str, following: str) -> str:
 def _has_leaders(line: str) -> bool:
     """Say whether dots lead from an entry to its page; the search is worth it for few lines."""
     return (". ." in line or "..." in line or "…" in line or "··" in line) and bool(_LEADERS.search(line))
+
+
+def _is_cjk(sign: str) -> bool:
+    return bisect(_BOUNDS, sign) % 2 == 1
 
 
 def _length(line: str) -> float:

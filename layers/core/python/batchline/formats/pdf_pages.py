@@ -3,14 +3,10 @@
 import itertools
 from bisect import bisect_left
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import BinaryIO, Final
-
-import pypdfium2 as pdfium  # type: ignore[import-untyped]
-import pypdfium2.raw as pdfium_c  # type: ignore[import-untyped]
+from typing import BinaryIO, Final, NamedTuple
 
 from batchline.errors import Code, Refused
-from batchline.formats import furniture, paragraphs
+from batchline.formats import furniture, paragraphs, pdfium
 from batchline.formats.content import Image, Section
 
 # A document is a scan when none of so many first pages has text.
@@ -26,14 +22,16 @@ PICTURE: Final = "[This page holds a picture and no text.]"
 
 def parse(file: BinaryIO, *, first: int = 1) -> Iterator[Section | Image]:
     """Yield what `pdf.pages` does, in this process. Raises Refused(FILE_ENCRYPTED or FILE_DAMAGED)."""
-    document = _opened(file)
-    if _is_scan(document):
-        yield from _pictures(document, first)
-    else:
-        yield from _sections(document, first)
+    _refuse_truncated(file)
+    with pdfium.Document(file) as document:
+        scanned = _is_scan(document)
+        if not scanned:
+            yield from _sections(document, first)
+    if scanned:
+        yield from _pictures(file, first)
 
 
-def _opened(file: BinaryIO) -> pdfium.PdfDocument:
+def _refuse_truncated(file: BinaryIO) -> None:
     size = file.seek(0, 2)
     file.seek(max(0, size - END_BYTES))
     if b"%%EOF" not in (end := file.read()) and b"startxref" not in end:
@@ -42,64 +40,32 @@ def _opened(file: BinaryIO) -> pdfium.PdfDocument:
             f"The PDF ends after {size:,} bytes without its end mark: a part is missing. "
             "Upload the whole file.",
         )
-    file.seek(0)
-    try:
-        return pdfium.PdfDocument(file)
-    except pdfium.PdfiumError as error:
-        if error.err_code in {pdfium_c.FPDF_ERR_PASSWORD, pdfium_c.FPDF_ERR_SECURITY}:
-            raise Refused(
-                Code.FILE_ENCRYPTED,
-                "The PDF needs a password to open. Please remove the password and upload it again.",
-            ) from error
-        raise Refused(
-            Code.FILE_DAMAGED,
-            "The PDF is damaged: it has no readable structure. Open it in a PDF viewer, save it anew and "
-            "upload that.",
-        ) from error
 
 
-def _page(document: pdfium.PdfDocument, number: int) -> pdfium.PdfPage:
-    try:
-        return document[number - 1]
-    except pdfium.PdfiumError as error:
-        raise Refused(
-            Code.FILE_DAMAGED,
-            f"Page {number} of {len(document)} of the PDF is damaged. Open it in a PDF viewer, save it anew "
-            "and upload that.",
-        ) from error
-
-
-def _text(page: pdfium.PdfPage) -> str:
-    text = page.get_textpage()
-    try:
-        return str(text.get_text_range())
-    finally:
-        text.close()
-
-
-def _is_scan(document: pdfium.PdfDocument) -> bool:
+def _is_scan(document: pdfium.Document) -> bool:
     """Say whether the first pages have pictures and no text."""
-    pictures = False
+    drawn = False
     for number in range(1, min(len(document), SAMPLE_PAGES) + 1):
-        page = _page(document, number)
-        if _text(page).strip():
+        page = document.page(number)
+        if page.text.strip():
             return False
-        pictures = pictures or _has_picture(page)
-        page.close()
-    return pictures
+        drawn = drawn or page.drawn
+    return drawn
 
 
-def _has_picture(page: pdfium.PdfPage) -> bool:
-    """Say whether anything is drawn on a page: an image, or text drawn as shapes."""
-    return next(iter(page.get_objects(max_depth=1)), None) is not None
+def _pictures(file: BinaryIO, first: int) -> Iterator[Image]:
+    """Draw the pages that have anything on them: images, or text drawn as shapes."""
+    import pypdfium2  # type: ignore[import-untyped]  # noqa: PLC0415 - most PDFs have text
 
+    from batchline.formats import image  # noqa: PLC0415
 
-def _pictures(document: pdfium.PdfDocument, first: int) -> Iterator[Image]:
-    from batchline.formats import image  # noqa: PLC0415 - most PDFs have text
-
+    document = pypdfium2.PdfDocument(file)
     for number in range(first, len(document) + 1):
-        page = _page(document, number)
-        if _has_picture(page):
+        try:
+            page = document[number - 1]
+        except pypdfium2.PdfiumError as error:
+            raise pdfium.damaged_page(number, len(document)) from error
+        if any(page.get_objects(max_depth=1)):
             scale = image.PAGE_EDGE / max(*page.get_size(), 1)
             drawn = page.render(scale=scale, may_draw_forms=False)
             yield image.jpeg(drawn.to_pil(), page=number)
@@ -107,8 +73,7 @@ def _pictures(document: pdfium.PdfDocument, first: int) -> Iterator[Image]:
         page.close()
 
 
-@dataclass(frozen=True, slots=True)
-class _Page:
+class _Page(NamedTuple):
     """The lines of one page as they stand on it."""
 
     lines: list[str]
@@ -117,7 +82,7 @@ class _Page:
     drawn: bool
 
 
-def _sections(document: pdfium.PdfDocument, first: int) -> Iterator[Section]:
+def _sections(document: pdfium.Document, first: int) -> Iterator[Section]:
     """Yield the sections of each page with a few pages of sight on both sides."""
     count = len(document)
     outline = _Outline(document)
@@ -147,11 +112,9 @@ def _sections(document: pdfium.PdfDocument, first: int) -> Iterator[Section]:
         near.pop(number - furniture.REACH, None)
 
 
-def _read(document: pdfium.PdfDocument, number: int) -> _Page:
-    page = _page(document, number)
-    lines = paragraphs.lines(_text(page))
-    drawn = not lines and _has_picture(page)
-    page.close()
+def _read(document: pdfium.Document, number: int) -> _Page:
+    text, drawn = document.page(number)
+    lines = paragraphs.lines(text)
     return _Page(lines, furniture.edges(lines), paragraphs.width(lines), drawn)
 
 
@@ -163,17 +126,18 @@ def _of_page(
     starts, unplaced = outline.on(number, lines)
     path = unplaced or path
     parts: list[str] = []
+    ahead = [*lines[1:], *following[:2], "", ""]
     for index, line in enumerate(lines):
         if index in starts:
             if parts:
                 yield Section("".join(parts), number, path)
             path, parts = starts[index], []
+        after = ahead[index]
         last = index + 1 == len(lines)
-        after, then = [*lines[index + 1 : index + 3], *following[:2], "", ""][:2]
         if last and _is_split(line, after):
             line = line[:-1] + paragraphs.HYPHEN  # noqa: PLW2901 PDFium cannot see that the word goes on
         parts.append(paragraphs.bare(line, after))
-        title = last and paragraphs.is_title(after, line, then, full)
+        title = last and paragraphs.is_title(after, line, ahead[index + 1], full)
         if index in starts or index + 1 in starts or not after or title:
             parts.append("\n\n")
         else:
@@ -190,16 +154,14 @@ def _is_split(line: str, following: str) -> bool:
 class _Outline:
     """The bookmarks: which path of headings a page begins under, and which headings stand on it."""
 
-    def __init__(self, document: pdfium.PdfDocument) -> None:
+    def __init__(self, document: pdfium.Document) -> None:
         entries: list[tuple[int, tuple[str, ...]]] = []
         path: list[str] = []
-        for mark in itertools.islice(document.get_toc(), MAX_BOOKMARKS):
-            title = " ".join(paragraphs.lines(mark.get_title()))
-            target = mark.get_dest()
-            page = target.get_index() if target else None
-            path = [*path[: mark.level], title]
+        for level, text, page in itertools.islice(document.bookmarks(), MAX_BOOKMARKS):
+            title = " ".join(paragraphs.lines(text))
+            path = [*path[:level], title]
             if page is not None and title:
-                entries.append((page + 1, tuple(path)))
+                entries.append((page, tuple(path)))
         entries.sort(key=lambda entry: entry[0])
         self._pages = [page for page, _ in entries]
         self._paths = [path for _, path in entries]
