@@ -52,11 +52,7 @@ SERVICES: Final = frozenset(
 # Packages of the lock that are not installed.
 LEFT_OUT: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "brotli": "reads compressed web archives, for fastwarc",
-        "click": "the commands of resiliparse and fastwarc",
-        "fastwarc": "the part of resiliparse that reads web archives",
         "numpy": "for quicktok's counts of many texts at once",
-        "tqdm": "shows the progress of resiliparse's commands",
     }
 )
 
@@ -103,7 +99,6 @@ UNNEEDED: Final[Mapping[str, Sequence[str]]] = MappingProxyType(
             "quicktok/import*.py",
         ),
         "pydantic 1": ("pydantic/v1",),
-        "Apache Beam": ("resiliparse/beam",),
         "YAML by C; pipelines are read by yaml.SafeLoader": ("yaml/_yaml.*",),
     }
 )

@@ -15,7 +15,7 @@ HEAVY = {
     "python_calamine",
     "PIL",
     "arro3",
-    "resiliparse",
+    "turbohtml",
     "ijson",
     "chardet",
     "ctok",

@@ -28,7 +28,7 @@ def test_a_page_becomes_text_with_headings_lists_and_tables() -> None:
         Section("Home\n\n", headings=("T",)),
         Section("# Price list\n\nAll prices are in yen.\n\n", headings=("T", "Price list")),
         Section(
-            "## Fruit\n\n  \u2022 fresh\n    \u2022 daily\n  \u2022 local\n  1. one\n  2. two\n\n"
+            "## Fruit\n\n- fresh\n  - daily\n- local\n1. one\n2. two\n\n"
             "| Name | Price |\n| --- | --- |\n| Apple \\| pear | 3 each |\n\n"
             "code\n   # no heading\n\n",
             headings=("T", "Price list", "Fruit"),
@@ -87,6 +87,40 @@ def test_a_table_that_lays_out_a_page_is_no_table() -> None:
     assert "| menu" not in found
 
 
+def test_a_table_keeps_its_caption() -> None:
+    page = b"<html><table><caption>Prices</caption><tr><td>a<td>b<tr><td>c<td>d</table>"
+    assert text(page) == "Prices\n\n| a | b |\n| --- | --- |\n| c | d |\n\n"
+
+
+def test_each_cell_of_a_table_that_lays_out_a_page_is_a_block() -> None:
+    page = f"<html><table><tr><td>menu<td><p>one</p><p>{'two ' * 1_000}</p><tr><td>x<td>foot</table>"
+    words = ("two " * 1_000).strip()
+    assert text(page.encode()) == f"menu\n\none\n\n{words}\n\nx\n\nfoot\n\n"
+
+
+@pytest.mark.parametrize(
+    ("page", "expected"),
+    [
+        ("<ul><li><p>a</p><p>b</p></li><li><div>c</div></li></ul>", "- a\n  b\n- c"),
+        ("<ol start=3><li><p>a</p><ul><li><p>b</p></ul></ol>", "3. a\n   - b"),
+        # What stands in a list beside its items, and a link that is never closed around them.
+        ("<ul>a<p>b</p><li>c</li><ul><li>d</ul></ul>", "- a\n- b\n- c\n  - d"),
+        ("<ul><a id=x><li>a</li><li>b</li></ul>", "- a\n- b"),
+    ],
+)
+def test_lists(page: str, expected: str) -> None:
+    assert text(f"<html>{page}".encode()).rstrip() == expected
+
+
+def test_what_nobody_reads_is_left_out_and_the_reading_of_a_word_is_not() -> None:
+    page = (
+        "<html><p>漢字<ruby>東京<rp>（</rp><rt>とうきょう</rt><rp>）</rp></ruby><noscript>on</noscript></p>"
+        "<form><label>Name</label><button>Send</button><select><option>a</select></form>"
+        "<svg><text>b</text></svg><iframe>c</iframe><!-- d -->"
+    )
+    assert text(page.encode()) == "漢字東京（とうきょう）\n\nName\n\n"
+
+
 @pytest.mark.parametrize("name", ["a.pdf", "a.csv", "report", "a.md"])
 def test_a_page_with_another_name_is_a_page(name: str) -> None:
     assert text(b"<!-- saved -->\n<html><p>Not found", name).strip() == "Not found"
@@ -115,6 +149,9 @@ def test_a_page_without_text_is_refused() -> None:
         "<h1>x",
         "</div>",
         "<a>x",
+        "<ul><b>",
+        "<table><tr><td>x</table>",
+        "<ruby>x<rp>(",
     ],
 )
 def test_hostile_pages_end(part: str) -> None:

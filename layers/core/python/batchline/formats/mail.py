@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 from email.message import EmailMessage, MIMEPart
 from typing import Any, BinaryIO, Final, cast
 
-from resiliparse.extract.html2text import extract_plain_text
+import turbohtml
 
 from batchline.errors import Code, Refused
-from batchline.formats import isolated
+from batchline.formats import isolated, markup
 from batchline.formats.content import Section, Text
 from batchline.formats.detection import HEAD_BYTES, Format, detect
 
@@ -112,5 +112,5 @@ def _readable(part: MIMEPart) -> str:
         text = data.decode("utf-8", "replace")
     text = text.replace("\r\n", "\n")
     if part.get_content_subtype() == "html":
-        return str(extract_plain_text(text, main_content=False, alt_texts=False, preserve_formatting=True))
+        return markup.readable(turbohtml.parse(text))[0]
     return text

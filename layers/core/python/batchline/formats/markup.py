@@ -1,38 +1,36 @@
 """HTML: the whole page as a person reads it, headings and tables as Markdown."""
 
-import itertools
 import re
-from collections.abc import Iterable, Iterator
-from typing import Any, BinaryIO, Final
+from collections.abc import Iterable, Iterator, Sequence
+from typing import BinaryIO, Final
 
-from resiliparse.extract.html2text import extract_plain_text
-from resiliparse.parse.html import HTMLTree
+import turbohtml
+from turbohtml import Axis, Document, Element, Node, PlainText
+from turbohtml import Text as Characters
 
 from batchline.formats import encoding, pages, tables
 from batchline.formats.content import Section, Text
 from batchline.formats.streams import read_exactly, rewound
 
-# The parser's own types call each step optional, those included that cannot fail here.
-type Tree = Any
-type Node = Any
-
 LONGEST_CELL: Final = 2_000  # characters; more is a table that lays a page out
 MOST_COLUMNS: Final = 200
 MIN_COLUMNS: Final = 2
 MIN_ROWS: Final = 2
-MOST_TABLES: Final = 2_000  # the cells of those that follow stand beside each other without marks
 _TITLE_CHARACTERS: Final = 300
-# Marks where a heading begins, from the page to its text. No document may hold it: it is no character.
-_HEADING_MARK: Final = "\ufdd0"
 _CHARSET: Final = re.compile(
     rb"<(?:meta|\?xml)\b[^>]{0,200}?(?:charset|encoding)\s*=\s*[\"']?\s*([\w.:-]{1,40})", re.IGNORECASE
 )
 _CHARSET_BYTES: Final = 4096  # browsers look through a quarter of this
+# What a reader does not see, or only to fill in a form.
+_UNREAD: Final = "noscript,iframe,object,video,audio,canvas,svg,button,select,datalist,textarea"
+_LISTS: Final = ("ul", "ol", "menu")
+_IN_LISTS: Final = frozenset({*_LISTS, "li"})
+_PARTS_OF_TABLES: Final = "table,caption,thead,tbody,tfoot,tr,td,th"
+_HEADINGS: Final = {f"h{level}": ["#" * level] for level in range(1, 7)}
+_FORM: Final = PlainText(bullet="- ")
 _GAPS: Final = re.compile(r"\n\n\n+")
-_BREAKS: Final = "br,p,div,li,tr"
-_HEADING: Final = re.compile(f"{_HEADING_MARK}(#{{1,6}}) ?(.*)")
-_MARK: Final = re.compile(f"{_HEADING_MARK}#{{1,6}} ?")
-_NO_HEADING: Final = re.compile(f"{_HEADING_MARK}#{{1,6}} *$", re.MULTILINE)
+# The mark of an item of a list, alone in its line because the item begins with a paragraph.
+_ITEM: Final = re.compile(r"^( *(?:-|[0-9]+\.) )\n +", re.MULTILINE)
 
 
 def read(stream: BinaryIO, name: str, *, size: int, rows: bool) -> Text:  # noqa: ARG001
@@ -46,64 +44,85 @@ def read(stream: BinaryIO, name: str, *, size: int, rows: bool) -> Text:  # noqa
 
 def _sections(blocks: Iterable[str]) -> Iterator[Section]:
     path: list[tuple[int, str]] = []
-    unmarked = (block.replace(_HEADING_MARK, "") for block in blocks)
-    for number, page in enumerate(pages.pieces(unmarked, mark=_HEADING_MARK)):
+    for number, piece in enumerate(pages.pieces(blocks)):
+        page = turbohtml.parse(piece)
         # The whole page: a guess at the main content loses half of some documents.
-        tree = _tree(page)
-        text = extract_plain_text(tree, main_content=False, alt_texts=False, preserve_formatting=True)
-        text = _NO_HEADING.sub("", text)
-        if "\n\n\n" in text:
-            text = _GAPS.sub("\n\n", text)
-        if number == 0 and (title := _title(tree, text)):
+        text, found = readable(page)
+        if number == 0 and (title := _title(page, text, found)):
             path = [(0, title)]
             yield _section(f"# {title}\n\n", path)
-        begin = 0
-        for mark in _HEADING.finditer(text):
-            if mark.start() > begin:
-                yield _section(text[begin : mark.start()], path)
-            begin = mark.start() + len(_HEADING_MARK)
-            level, title = len(mark[1]), mark[2].replace(_HEADING_MARK, "").strip()[:_TITLE_CHARACTERS]
-            path = [*(one for one in path if one[0] < level), (level, title)]
+        begin, mark = 0, ""
+        for start, stop, level in found:
+            if start > begin:
+                yield _section(mark + text[begin:start], path)
+            begin, mark = start, f"{level} "
+            path = [*(one for one in path if one[0] < len(level)), (len(level), _line(text, start, stop))]
         if text:
-            yield _section(text[begin:].replace(_HEADING_MARK, "") + "\n\n", path)
+            yield _section(f"{mark}{text[begin:]}\n\n", path)
 
 
-def _title(tree: Tree, text: str) -> str:
+def readable(page: Document) -> tuple[str, list[tuple[int, int, str]]]:
+    """Give the text of a page, which this changes, and the places of its headings with their marks."""
+    page.remove(_UNREAD)
+    for bracket in list(page.iter_elements("rp")):
+        bracket.unwrap()  # the reading of a Japanese word stands in brackets behind it
+    for listed in list(page.iter_elements(_LISTS)):
+        _mend(listed)
+    if found := list(page.iter_elements("table")):
+        for table in found:
+            if not table.find("table") and (lines := _table(table)):
+                table.replace_with(*table.iter_elements("caption"), Element("pre", None, [Characters(lines)]))
+        # Those that are left lay out the page: each of their cells is a block.
+        for part in page.select(_PARTS_OF_TABLES):
+            part.tag = "div"
+    text, headings = page.to_annotated_text(_HEADINGS, _FORM)
+    return text, sorted(headings)
+
+
+def _mend(listed: Element) -> None:
+    """Make an item of all that a list holds beside its items: turbohtml leaves it out."""
+    strays = [one for one in listed.children if _is_stray(one)]
+    for stray in strays:
+        if stray.find("li", axis=Axis.CHILDREN):
+            stray.unwrap()  # as a link that is never closed goes round items
+    for stray in [one for one in listed.children if _is_stray(one)] if strays else ():
+        stray.wrap(Element("li"))
+
+
+def _is_stray(node: Node) -> bool:
+    if isinstance(node, Element):
+        return node.tag not in _IN_LISTS
+    return isinstance(node, Characters) and not node.data.isspace()
+
+
+def _title(page: Document, text: str, headings: Sequence[tuple[int, int, str]]) -> str:
     """Give the title of a page, unless it has no text or its first heading says the same."""
-    title = " ".join((tree.title or "").replace(_HEADING_MARK, "").split())[:_TITLE_CHARACTERS]
-    first = _HEADING.search(text)
-    said = first is not None and first[2].strip()
-    return "" if not text.strip() or (said and said.casefold() in title.casefold()) else title
+    found = page.select_one("head > title")
+    title = " ".join(found.text.split())[:_TITLE_CHARACTERS] if found and text.strip() else ""
+    return "" if headings and _line(text, *headings[0][:2]).casefold() in title.casefold() else title
+
+
+def _line(text: str, start: int, stop: int) -> str:
+    """Give the first line of a heading."""
+    return text[start : min(stop, start + _TITLE_CHARACTERS)].partition("\n")[0].strip()
 
 
 def _section(text: str, path: list[tuple[int, str]]) -> Section:
-    return Section(text, headings=tuple(title for _, title in path))
+    if "\n\n\n" in text:
+        text = _GAPS.sub("\n\n", text)
+    if " \n" in text:
+        text = _ITEM.sub(r"\1", text)
+    return Section(text, headings=tuple([title for _, title in path]))
 
 
-def _tree(page: str) -> Tree:
-    """Parse a page and write into its tree what the text would lose: which cells of tables are in a row."""
-    tree: Tree = HTMLTree.parse(page)
-    # Slices, because the lists of the parser are live: each step of a loop would search the page again.
-    found = tree.document.query_selector_all("table")[: MOST_TABLES + 1]
-    for table, following in itertools.zip_longest(found[:MOST_TABLES], found[1:]):
-        holds_table = following is not None and table.contains(following)
-        if not holds_table and (lines := _table(tree, table)):
-            block = tree.create_element("pre")
-            block.append_child(tree.create_text_node(lines))
-            table.parent.replace_child(block, table)
-    return tree
-
-
-def _table(tree: Tree, table: Node) -> str:
+def _table(table: Element) -> str:
     """Write a table of data as Markdown; nothing for one that only lays out a page."""
-    for node in table.query_selector_all(_BREAKS)[:]:
-        node.parent.insert_before(tree.create_text_node(" "), node)  # words on two lines are two words
     rows = []
     below: dict[int, tuple[int, str]] = {}  # by column: for how many more rows a cell reaches down
-    for row in table.query_selector_all("tr")[:]:
+    for row in table.iter_elements("tr"):
         cells: list[str] = []
-        for cell in row.children[:]:
-            text = _MARK.sub("", cell.text)
+        for cell in row.iter_elements(("td", "th")):
+            text = cell.to_text(_FORM)
             if len(text) > LONGEST_CELL or len(cells) > MOST_COLUMNS:
                 return ""
             _fill(cells, below)
@@ -115,7 +134,7 @@ def _table(tree: Tree, table: Node) -> str:
         rows.append(cells)
     if len(rows) < MIN_ROWS or max(map(len, rows)) < MIN_COLUMNS:
         return ""
-    return "\n" + tables.markdown(rows)
+    return tables.markdown(rows)
 
 
 def _fill(cells: list[str], below: dict[int, tuple[int, str]]) -> None:
@@ -127,6 +146,6 @@ def _fill(cells: list[str], below: dict[int, tuple[int, str]]) -> None:
         cells.append(text)
 
 
-def _span(cell: Node, name: str) -> int:
-    value = cell.getattr(name) or ""
+def _span(cell: Element, name: str) -> int:
+    value = cell.attr(name) or ""
     return min(int(value), MOST_COLUMNS) if re.fullmatch(r"[1-9][0-9]{0,5}", value) else 1
