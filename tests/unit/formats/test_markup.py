@@ -1,8 +1,12 @@
 """HTML: the whole page as a person reads it."""
 
+import re
+
 import pytest
 from batchline.errors import Code
 from batchline.formats import Section, pages
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.unit.formats.reading import refusal, sections, text
 
@@ -134,6 +138,24 @@ def test_a_page_without_text_is_refused() -> None:
     code, message = refusal(b"<html><script>x</script><img src=a>", "a.html")
     assert code is Code.TEXT_MISSING
     assert "Upload a file that has text" in message
+
+
+TAGS = re.findall(
+    "[a-z0-9]+",
+    "a b span p div pre blockquote h1 h2 ul ol menu li dl dt dd table caption tbody tr td th ruby rp",
+)
+
+
+@given(st.lists(st.sampled_from([*TAGS, *(f"/{name}" for name in TAGS)]), min_size=1, max_size=30))
+def test_no_word_of_a_page_is_lost(tags: list[str]) -> None:
+    page = "".join(f"<{name}> word{number} " for number, name in enumerate(tags))
+    found = re.findall("word[0-9]+", text(f"<html>{page}".encode()))
+    assert sorted(found) == sorted(f"word{number}" for number in range(len(tags)))
+
+
+def test_an_empty_heading_is_none() -> None:
+    page = "<html><title>T</title><h1>&nbsp;</h1><p>x</p><h2><img></h2>"
+    assert {one.headings for one in sections(page.encode(), "a.html")} == {("T",)}
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,6 @@ from collections.abc import Iterator, Mapping
 from email.message import EmailMessage, MIMEPart
 from typing import Any, BinaryIO, Final, cast
 
-import turbohtml
-
 from batchline.errors import Code, Refused
 from batchline.formats import isolated, markup
 from batchline.formats.content import Section, Text
@@ -112,5 +110,5 @@ def _readable(part: MIMEPart) -> str:
         text = data.decode("utf-8", "replace")
     text = text.replace("\r\n", "\n")
     if part.get_content_subtype() == "html":
-        return markup.readable(turbohtml.parse(text))[0]
+        return "".join(one.text for one in markup.sections([text]))
     return text

@@ -1,7 +1,7 @@
 """HTML: the whole page as a person reads it, headings and tables as Markdown."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import BinaryIO, Final
 
 import turbohtml
@@ -22,10 +22,14 @@ _CHARSET: Final = re.compile(
 )
 _CHARSET_BYTES: Final = 4096  # browsers look through a quarter of this
 # What a reader does not see, or only to fill in a form.
-_UNREAD: Final = "noscript,iframe,object,video,audio,canvas,svg,button,select,datalist,textarea"
-_LISTS: Final = ("ul", "ol", "menu")
-_IN_LISTS: Final = frozenset({*_LISTS, "li"})
-_PARTS_OF_TABLES: Final = "table,caption,thead,tbody,tfoot,tr,td,th"
+_UNREAD: Final = frozenset(
+    {"noscript", "iframe", "object", "video", "audio", "canvas", "svg"}
+    | {"button", "select", "datalist", "textarea"}
+)
+_LISTS: Final = frozenset({"ul", "ol", "menu"})
+_IN_LISTS: Final = _LISTS | {"li"}
+_CHANGED: Final = tuple(_UNREAD | _LISTS | {"rp", "table"})
+_PARTS_OF_TABLES: Final = ("table", "caption", "thead", "tbody", "tfoot", "tr", "td", "th")
 _HEADINGS: Final = {f"h{level}": ["#" * level] for level in range(1, 7)}
 _FORM: Final = PlainText(bullet="- ")
 _GAPS: Final = re.compile(r"\n\n\n+")
@@ -39,44 +43,52 @@ def read(stream: BinaryIO, name: str, *, size: int, rows: bool) -> Text:  # noqa
     blocks = encoding.decode(
         rewound(stream, head), declared=declared[1].decode("ascii", "replace") if declared else None
     )
-    return Text(_sections(blocks))
+    return Text(sections(blocks))
 
 
-def _sections(blocks: Iterable[str]) -> Iterator[Section]:
+def sections(blocks: Iterable[str]) -> Iterator[Section]:
+    """Yield the text of a page, which comes in blocks of any size, by its headings."""
     path: list[tuple[int, str]] = []
     for number, piece in enumerate(pages.pieces(blocks)):
         page = turbohtml.parse(piece)
+        has_lists = _prepare(page)
         # The whole page: a guess at the main content loses half of some documents.
-        text, found = readable(page)
-        if number == 0 and (title := _title(page, text, found)):
+        text, found = page.to_annotated_text(_HEADINGS, _FORM)
+        headings = [
+            (start, mark, line) for start, stop, mark in sorted(found) if (line := _line(text, start, stop))
+        ]
+        if number == 0 and (title := _title(page, text, headings[0][2] if headings else "")):
             path = [(0, title)]
-            yield _section(f"# {title}\n\n", path)
-        begin, mark = 0, ""
-        for start, stop, level in found:
+            yield _section(f"# {title}\n\n", path, has_lists=False)
+        begin, before = 0, ""
+        for start, mark, line in headings:
             if start > begin:
-                yield _section(mark + text[begin:start], path)
-            begin, mark = start, f"{level} "
-            path = [*(one for one in path if one[0] < len(level)), (len(level), _line(text, start, stop))]
+                yield _section(before + text[begin:start], path, has_lists=has_lists)
+            begin, before = start, f"{mark} "
+            path = [*(one for one in path if one[0] < len(mark)), (len(mark), line)]
         if text:
-            yield _section(f"{mark}{text[begin:]}\n\n", path)
+            yield _section(f"{before}{text[begin:]}\n\n", path, has_lists=has_lists)
 
 
-def readable(page: Document) -> tuple[str, list[tuple[int, int, str]]]:
-    """Give the text of a page, which this changes, and the places of its headings with their marks."""
-    page.remove(_UNREAD)
-    for bracket in list(page.iter_elements("rp")):
-        bracket.unwrap()  # the reading of a Japanese word stands in brackets behind it
-    for listed in list(page.iter_elements(_LISTS)):
-        _mend(listed)
-    if found := list(page.iter_elements("table")):
-        for table in found:
-            if not table.find("table") and (lines := _table(table)):
-                table.replace_with(*table.iter_elements("caption"), Element("pre", None, [Characters(lines)]))
+def _prepare(page: Document) -> bool:
+    """Make of a page what its text is to be written from; tell whether it has lists."""
+    found = list(page.iter_elements(_CHANGED))
+    for one in found:
+        if one.tag in _UNREAD:
+            one.extract()
+        elif one.tag == "rp":
+            one.unwrap()  # the reading of a Japanese word stands in brackets behind it
+    lists = [one for one in found if one.tag in _LISTS]
+    for one in lists:
+        _mend(one)
+    if grids := [one for one in found if one.tag == "table"]:
+        for one in grids:
+            if not one.find("table") and (lines := _table(one)):
+                one.replace_with(*one.iter_elements("caption"), Element("pre", None, [Characters(lines)]))
         # Those that are left lay out the page: each of their cells is a block.
-        for part in page.select(_PARTS_OF_TABLES):
+        for part in list(page.iter_elements(_PARTS_OF_TABLES)):
             part.tag = "div"
-    text, headings = page.to_annotated_text(_HEADINGS, _FORM)
-    return text, sorted(headings)
+    return bool(lists)
 
 
 def _mend(listed: Element) -> None:
@@ -95,11 +107,11 @@ def _is_stray(node: Node) -> bool:
     return isinstance(node, Characters) and not node.data.isspace()
 
 
-def _title(page: Document, text: str, headings: Sequence[tuple[int, int, str]]) -> str:
-    """Give the title of a page, unless it has no text or its first heading says the same."""
+def _title(page: Document, text: str, said: str) -> str:
+    """Give the title of a page, unless it has no text or `said`, its first heading, says the same."""
     found = page.select_one("head > title")
     title = " ".join(found.text.split())[:_TITLE_CHARACTERS] if found and text.strip() else ""
-    return "" if headings and _line(text, *headings[0][:2]).casefold() in title.casefold() else title
+    return "" if said and said.casefold() in title.casefold() else title
 
 
 def _line(text: str, start: int, stop: int) -> str:
@@ -107,10 +119,10 @@ def _line(text: str, start: int, stop: int) -> str:
     return text[start : min(stop, start + _TITLE_CHARACTERS)].partition("\n")[0].strip()
 
 
-def _section(text: str, path: list[tuple[int, str]]) -> Section:
+def _section(text: str, path: list[tuple[int, str]], *, has_lists: bool) -> Section:
     if "\n\n\n" in text:
         text = _GAPS.sub("\n\n", text)
-    if " \n" in text:
+    if has_lists:
         text = _ITEM.sub(r"\1", text)
     return Section(text, headings=tuple([title for _, title in path]))
 

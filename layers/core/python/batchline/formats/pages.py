@@ -19,8 +19,8 @@ _NESTS: Final = (
     r"(?P<end>/?)(?P<nest>table|ul|ol|dl|pre|select)\b|!--(?:.*?-->|.*)"
     r"|(?P<raw>script|style|textarea|title|template|svg)\b(?:.*?</(?P=raw)|.*)"
 )
-# Most tags are paragraphs and links, which two letters tell.
-_NEST: Final = re.compile(rf"<(?![ap/]\b|/[ap]\b)(?:{_NESTS})", re.IGNORECASE | re.DOTALL)
+# Most tags are those of paragraphs, links and words in bold, which two letters tell.
+_NEST: Final = re.compile(rf"<(?![abip][ >]|/[abip]>)(?:{_NESTS})", re.IGNORECASE | re.DOTALL)
 _PLACE: Final = re.compile(
     rf"<(?:{_NESTS}|(?P<block>p|div|section|article|h[1-6])\b|(?P<row>tr|li|dt)\b)",
     re.IGNORECASE | re.DOTALL,
