@@ -40,9 +40,7 @@ _ASCII: Final = re.compile(rb"[ -~]")
 _NOT_ASCII: Final = re.compile(rb"[\x80-\xff]")
 # What text in UTF-16 is made of: ASCII, Latin, Greek, Cyrillic, kana, ideographs, Hangul and their marks.
 # To compile it takes as long as to read 5 MB, so that is done when such a file comes.
-_WIDE_TEXT: Final = (
-    "[\t-\r -~\u00a0-\u0530\u2010-\u203b\u3000-\u30ff\u4e00-\u9fff\uac00-\ud7a3\uff00-\uffef]"
-)
+_WIDE_TEXT: Final = "[\t-\r -~\u00a0-\u0530\u2010-\u203b\u3000-\u30ff\u4e00-\u9fff\uac00-\ud7a3\uff00-\uffef]"
 # Of Windows-1252 in a word or by itself, as in `café`, `Größe` and `20 °C`.
 _LATIN: Final = re.compile(
     rb"(?<![\x80-\xff])[\xa0-\xff](?![\x80-\xff])|(?<=[a-z])[\xdf-\xff]{2}(?![\x80-\xff])"
