@@ -176,6 +176,8 @@ DEEP = "Line 1 has a number that is too long or lists nested too deeply."
         (b'a,b\n1,"2\n', "a.csv", "Line 2 is not CSV (unexpected end of data)."),
         (b'{"a": 1}\n{"a": }\n', "a.jsonl", "Line 2 is not JSON (Expecting value at column 7)."),
         (b'{"a": 1}\n\n[1]\n', "a.jsonl", "Line 3 is not a JSON object."),
+        (b'{"a":\n1}\n{"a":2}{"a":3}\n', "a.jsonl", "Line 1 is not JSON (Expecting value at column 1)."),
+        (b'{"a":1}{"a":2}\n\n', "a.jsonl", "Line 1 is not JSON (Extra data at column 8)."),
         (b'{"a": "\\ud800"}\n', "a.jsonl", "Line 1 has half of a character (a lone surrogate)."),
         (
             b'{"a": ' + b"[" * 100_000,

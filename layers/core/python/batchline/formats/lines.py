@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Final
 
 from batchline.errors import Code, Refused
@@ -11,7 +12,17 @@ MAX_LINE_CHARACTERS: Final = 16_000_000
 
 
 def lines(blocks: Iterable[str]) -> Iterator[str]:
-    """Yield lines with their line feed; the last one may lack it.
+    """Give lines with their line feed; the last one may lack it. The iterator raises what `whole` does."""
+    return chain.from_iterable(split(text) for text, _ in whole(blocks))
+
+
+def split(text: str) -> Iterator[str]:
+    """Give the lines of a text with their line feed."""
+    return io.StringIO(text, newline="\n")
+
+
+def whole(blocks: Iterable[str]) -> Iterator[tuple[str, int]]:
+    """Yield a text in blocks of whole lines, and how many they are; the last one may lack its line feed.
 
     Raises Refused(ROWS_INVALID) for a line of more than `MAX_LINE_CHARACTERS`.
     """
@@ -21,9 +32,9 @@ def lines(blocks: Iterable[str]) -> Iterator[str]:
         end = block.rfind("\n") + 1
         if end:
             complete, begun = begun + block[:end], block[end:]
-            for line in io.StringIO(complete, newline="\n"):
-                number += 1
-                yield line
+            count = complete.count("\n")
+            yield complete, count
+            number += count
         else:
             begun += block
         if len(begun) > MAX_LINE_CHARACTERS:
@@ -33,4 +44,4 @@ def lines(blocks: Iterable[str]) -> Iterator[str]:
                 "reads. Put one row on each line and upload the file again.",
             )
     if begun:
-        yield begun
+        yield begun, 1

@@ -24,12 +24,17 @@ def _between(opened: str, closed: str) -> str:
 
 _BRACKETS: Final = ("「」", "『』", "（）", "()", "【】", "《》", "〈〉", "“”", "［］")
 _SPAN: Final = "|".join(_between(*map(re.escape, pair)) for pair in _BRACKETS)
-_OPENED: Final = re.compile("|".join(re.escape(opened) for opened, _ in _BRACKETS))
+_OPENING_BRACKETS: Final = "".join(re.escape(opened) for opened, _ in _BRACKETS)
+_OPENED: Final = re.compile(f"[{_OPENING_BRACKETS}]")
 _WIDE: Final = "。！？｡．‼⁇⁈⁉"
 _STOPS: Final = f"{_WIDE}.!?…"
 _CLOSING: Final = "」』）)】》〉”’\"'］]"
 _CLOSED: Final = f"[{re.escape(_CLOSING)}]"
-_STOP: Final = re.compile(rf"(?P<span>{_SPAN})|(?P<stop>[{_STOPS}]++)(?P<closing>{_CLOSED}*+)")
+# What begins with no such sign is passed over in half the time.
+_STOP: Final = re.compile(
+    rf"(?=[{_OPENING_BRACKETS}{_STOPS}])"
+    rf"(?:(?P<span>{_SPAN})|(?P<stop>[{_STOPS}]++)(?P<closing>{_CLOSED}*+))"
+)
 _ENDS_INSIDE: Final = re.compile(rf"[{_STOPS}]{_CLOSED}+\Z")
 _OPENING: Final = " \t\n\r\u3000\"'“‘(（[「『*_"
 _WORD: Final = re.compile(r"[^\W\d_]+")
@@ -88,15 +93,7 @@ def ends(text: str, start: int = 0, stop: int | None = None) -> Iterator[int]:
 
     `start` should be the start of a sentence or a line. What follows `stop` is looked at, not searched.
     """
-    stop = len(text) if stop is None else stop
-    for found in _STOP.finditer(text, start, stop + LOOK_AHEAD):
-        end = found.end()
-        if end > stop:
-            if found.start() >= stop:
-                return
-            continue
-        if _ends_with(text, found):
-            yield end
+    return (one.end() for one in _stops(text, start, stop) if _ends_with(text, one))
 
 
 def last_end(text: str, low: int, high: int) -> Iterator[int]:
@@ -104,9 +101,19 @@ def last_end(text: str, low: int, high: int) -> Iterator[int]:
     while low <= high:
         # Most often there is one close to the end.
         middle = max(low, high - 500)
-        found = [end for end in ends(text, _before(text, middle), high) if end >= middle]
-        yield from reversed(found)
+        found = [one for one in _stops(text, _before(text, middle), high) if one.end() >= middle]
+        yield from (one.end() for one in reversed(found) if _ends_with(text, one))
         high = middle - 1
+
+
+def _stops(text: str, start: int, stop: int | None) -> Iterator[re.Match[str]]:
+    """Find the stops and the brackets in `text[start:stop]`; they may end a sentence."""
+    stop = len(text) if stop is None else stop
+    for found in _STOP.finditer(text, start, stop + LOOK_AHEAD):
+        if found.end() <= stop:
+            yield found
+        elif found.start() >= stop:
+            return
 
 
 def _before(text: str, place: int) -> int:
