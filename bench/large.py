@@ -19,6 +19,7 @@ import resource
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from bisect import bisect_right
@@ -264,7 +265,9 @@ def chunked(kind: str, amount: int, seconds: float) -> None:
             "AWS_SECRET_ACCESS_KEY": "test",
             "AWS_DEFAULT_REGION": "us-east-1",
         }
-        runs, row = stage(kind, size, seconds)
+        with parser_watched() as peaks:
+            runs, row = stage(kind, size, seconds)
+        parser = max(peaks, default=0)
         usage = resource.getrusage(resource.RUSAGE_SELF)
         children = resource.getrusage(resource.RUSAGE_CHILDREN)
         with urllib.request.urlopen(f"http://127.0.0.1:{s3_port}/told") as reply:
@@ -274,10 +277,33 @@ def chunked(kind: str, amount: int, seconds: float) -> None:
         assert told["records"] == (rows or told["records"]), (told, rows)
         assert (told["doubled"], told["wrong"]) == (0, 0), told
     taken = usage.ru_utime + usage.ru_stime + children.ru_utime + children.ru_stime
-    memory = [one.ru_maxrss / 1024 for one in (usage, children)]
     line = f"{kind:6}{amount:>15,} {size / 1e6:>9,.0f} MB {told['records']:>10,} records"
     line += f" {told['shards']:>6,} shards {len(runs):>3} runs {taken:7.1f} s {size / 1e6 / taken:6.1f} MB/s"
-    print(f"{line} {memory[0]:5.0f} MB, children {memory[1]:.0f} MB", flush=True)
+    print(f"{line} {usage.ru_maxrss / 1024:5.0f} MB, parser {parser:.0f} MB", flush=True)
+
+
+@contextlib.contextmanager
+def parser_watched() -> Iterator[list[float]]:
+    """Collect the peak MB of the processes that parse. RUSAGE_CHILDREN has that of this one as it forked."""
+    from batchline.formats import isolated
+
+    peaks: list[float] = []
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(0.05):
+            for pid in tuple(isolated._SERVER._running):  # noqa: SLF001
+                with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                    status = Path(f"/proc/{pid}/status").read_text()
+                    peaks.extend(int(one.split()[1]) / 1024 for one in status.splitlines() if "VmHWM" in one)
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    try:
+        yield peaks
+    finally:
+        ended.set()
+        watching.join()
 
 
 def now() -> datetime:

@@ -40,3 +40,12 @@ def test_chunk_imports_no_parser_before_its_format_comes() -> None:
     readers = {f"batchline.formats.{name}" for name in formats.READERS.values()}
     assert not found & readers
     assert "batchline.aws.chunk" in found
+
+
+def test_the_server_of_parsers_imports_little_for_a_pdf() -> None:
+    show = "import sys, batchline.formats.child, batchline.formats.pdf_pages; print(*sys.modules)"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    run = subprocess.run([sys.executable, "-S", "-c", show], env=environment, capture_output=True, check=True)
+    found = set(run.stdout.decode().split())
+    assert not found & {"dataclasses", "inspect", "logging", "orjson", "pathlib", "pypdfium2_raw"}
+    assert "batchline.formats.pdfium" in found

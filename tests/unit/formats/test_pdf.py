@@ -124,6 +124,11 @@ def test_japanese_lines_are_joined_without_spaces() -> None:
     )
 
 
+def test_a_page_of_very_many_letters_is_read_whole() -> None:
+    lines = [f"{number:05d} {FILLER}" for number in range(600)]  # more than 50,000, far below the page, too
+    assert text(drawn([lines])).split() == [word for line in lines for word in line.split()]
+
+
 def book(pages: int = 6) -> bytes:
     """A book with a running head on left and on right pages, page numbers from 9, and headings."""
     made = []

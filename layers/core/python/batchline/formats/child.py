@@ -101,7 +101,7 @@ def _encoded(item: Item) -> tuple[bytes, bytes, bytes]:
         return SECTION, head.encode(), item.text.encode("utf-8", "replace")
     if isinstance(item, Image):
         return IMAGE, json.dumps([item.format, item.page]).encode(), item.data
-    import orjson  # noqa: PLC0415 - it imports dataclasses, which most documents need not
+    import orjson  # noqa: PLC0415 - parsers of rows have it, the others are spared it
 
     return ROW, b"null", orjson.dumps({_clean(name): _clean(cell) for name, cell in item.items()})
 

@@ -1,9 +1,9 @@
 """Which format an upload has, by its first bytes and then by its name."""
 
+import posixpath
 import re
 from collections.abc import Mapping
 from enum import StrEnum
-from pathlib import PurePosixPath
 from typing import Final
 
 from batchline.errors import Code, Refused
@@ -110,7 +110,7 @@ def detect(head: bytes, name: str) -> Format:
     """
     if not head:
         raise Refused(Code.UPLOAD_EMPTY, "The file has 0 bytes. Upload it again with its content.")
-    suffix = PurePosixPath(name).suffix.lower()
+    suffix = posixpath.splitext(name)[1].lower()
     for position, magic, what, action in UNREADABLE:
         if head.startswith(magic, position):
             raise Refused(Code.FORMAT_UNSUPPORTED, f"The file is {what}, which is not read. {action}.")

@@ -10,7 +10,8 @@ DEPTH: Final = 3
 # A page of few lines that is much like its neighbours, a form for example, is not all furniture.
 LINES_PER_HEAD: Final = 4
 _NUMBER: Final = re.compile(r"(\d{1,6})")
-_FOLIO: Final = re.compile(r"^(?:[-–—] ?)?(\d{1,6})\b|\b(\d{1,6})(?: ?[-–—])?$")
+_FIRST: Final = re.compile(r"(?:[-–—] ?)?(\d{1,6})\b")
+_LAST: Final = re.compile(r".*\b(\d{1,6})(?: ?[-–—])?$")
 _LONGEST: Final = 160
 
 
@@ -53,7 +54,7 @@ def _edge(line: str) -> Edge:
     parts = _NUMBER.split(line) if len(line) <= _LONGEST else [line]  # every second one is a number
     if len(parts) == 1:
         return Edge(line, (), ())
-    folios = tuple(int(number) for found in _FOLIO.findall(line) for number in found if number)
+    folios = tuple(int(found[1]) for found in (_FIRST.match(line), _LAST.match(line)) if found)
     return Edge("#".join(parts[::2]), tuple(map(int, parts[1::2])), folios)
 
 
