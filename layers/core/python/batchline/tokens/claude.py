@@ -105,10 +105,13 @@ class Claude:
         self._char_cost_cache: dict[str, int] = {}
         self._costs = Words(self._cost)
         self._pieces = build_vocab(pieces, groups)
+        self._singles = {one for one in self._pieces if len(one) == 1}
         # How long the pieces are that begin with two characters.
-        self._sizes: defaultdict[str, set[int]] = defaultdict(set)
-        for one in self._pieces:
-            self._sizes[one[:2]].add(len(one))
+        sizes: defaultdict[str, set[int]] = defaultdict(set)
+        for one in self._pieces - self._singles:
+            sizes[one[:2]].add(len(one))
+        self._sizes = {start: tuple(found) for start, found in sizes.items()}
+        self._longest = max(map(len, self._pieces))
         self._word = self._whole(WORD)
         self._sign = self._whole(WORD + SIGN) - self._word
         self._units = Words(self._unit)
@@ -180,29 +183,38 @@ class Claude:
 
     def _tiles(self, marked: str) -> int:
         """Count the fewest pieces that make up a marked text; one or more for what no piece has."""
+        if not marked:
+            return 0
         if marked in self._pieces:
             return 1
-        end = len(marked)
-        for cut in range(1, end):
-            if marked[:cut] in self._pieces and marked[cut:] in self._pieces:
-                return 2
-        # Which places so many tokens lead to, and with how few each is reached.
-        waiting = defaultdict(list, {0: [0]})
-        reached = [end * _DEAREST] * (end + 1)
-        tokens = 0
-        while tokens < reached[end]:
-            for start in waiting.pop(tokens, ()):
-                alone = tokens + self._costs[marked[start]]
-                if alone < reached[start + 1]:
-                    reached[start + 1] = alone
-                    waiting[alone].append(start + 1)
-                for size in self._sizes.get(marked[start : start + 2], ()):
-                    stop = start + size
-                    if stop <= end and tokens + 1 < reached[stop] and marked[start:stop] in self._pieces:
-                        reached[stop] = tokens + 1
-                        waiting[tokens + 1].append(stop)
+        if not self._singles.issuperset(marked):
+            return self._with_bytes(marked)
+        level, tokens, reached = [0], 1, {0}
+        near = len(marked) - self._longest  # from where on a piece can reach the end
+        while True:
             tokens += 1
-        return tokens
+            following = []
+            for start in level:
+                for size in (*self._sizes.get(marked[start : start + 2], ()), 1):
+                    stop = start + size
+                    if stop not in reached and marked[start:stop] in self._pieces:
+                        if stop >= near and marked[stop:] in self._pieces:
+                            return tokens
+                        reached.add(stop)
+                        following.append(stop)
+            level = following
+
+    def _with_bytes(self, marked: str) -> int:
+        """Count the fewest tokens of a text with characters that have more than one."""
+        end = len(marked)
+        fewest = [0] * (end + 1)  # from each place to the end
+        for start in range(end - 1, -1, -1):
+            stops = (start + size for size in self._sizes.get(marked[start : start + 2], ()))
+            pieces = (fewest[stop] for stop in stops if stop <= end and marked[start:stop] in self._pieces)
+            fewest[start] = min(
+                self._costs[marked[start]] + fewest[start + 1], 1 + min(pieces, default=end * _DEAREST)
+            )
+        return fewest[0]
 
     def _cost(self, sign: str) -> int:
         """Count the tokens of a sign by itself: a mark, a piece, or its bytes."""
