@@ -160,8 +160,38 @@ def test_a_few_words_with_kana_are_japanese(written: str, name: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "written",
+    [
+        "東京都渋谷区神南一丁目",
+        "株式会社山田製作所",
+        "請求書",
+        "大阪",
+        "カタログ,価格\nリンゴ,100\n",
+        "名前,住所,電話\n山田太郎,東京都,03\n鈴木花子,大阪府,06\n",
+        "領収書 金額 壱万円也",
+    ],
+)
+@pytest.mark.parametrize("name", ["euc_jp", "cp932"])
+def test_a_few_everyday_kanji_are_japanese(written: str, name: str) -> None:
+    assert text(written.encode(name)) == written
+
+
+@pytest.mark.parametrize(
+    "written", ["合同编号", "订单号", "北京市朝阳区", "姓名,地址\n张三,北京\n", "采购订单"]
+)
+def test_a_few_everyday_hanzi_are_chinese(written: str) -> None:
+    assert text(written.encode("gb18030")) == written
+
+
+@pytest.mark.parametrize(
     ("written", "name"),
-    [("我们的产品价格表", "gb18030"), ("繁體中文的價格表說明", "big5"), (KOREAN, "euc_kr")],
+    [
+        ("我们的产品价格表", "gb18030"),
+        ("계약", "euc_kr"),
+        ("서울특별시 강남구", "euc_kr"),
+        ("繁體中文的價格表說明", "big5"),
+        (KOREAN, "euc_kr"),
+    ],
 )
 def test_a_few_words_without_kana_are_not(written: str, name: str) -> None:
     assert text(written.encode(name)) == written

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import BinaryIO, Final
 
 from batchline.errors import Code, Refused
+from batchline.formats import east_asian
 from batchline.formats.streams import read_exactly
 
 BLOCK_BYTES: Final = 65_536  # what is made of a block stays in the processor's cache
@@ -45,8 +46,6 @@ _WIDE_TEXT: Final = "[\t-\r -~\u00a0-\u0530\u2010-\u203b\u3000-\u30ff\u4e00-\u9f
 _LATIN: Final = re.compile(
     rb"(?<![\x80-\xff])[\xa0-\xff](?![\x80-\xff])|(?<=[a-z])[\xdf-\xff]{2}(?![\x80-\xff])"
 )
-_HIRAGANA: Final = re.compile("[\u3041-\u3093]")
-_ASCII_CHARACTER: Final = re.compile("[\x00-\x7f]")
 _LETTER: Final = re.compile(rb"[A-Za-z]")
 FEW: Final = 4
 _CUT: Final = frozenset({"unexpected end of data", "truncated data", "incomplete multibyte sequence"})
@@ -137,22 +136,12 @@ def _is_nearly_ascii(sample: bytes) -> bool:
     return few <= FEW and len(_LETTER.findall(sample)) >= 2 * few and _LATIN.sub(b"", sample).isascii()
 
 
-def _is_japanese(sample: bytes, encoding: str) -> bool:
-    """Tell Japanese by its hiragana: a few words of it look Chinese to statistics."""
-    try:
-        text = codecs.getincrementaldecoder(encoding)().decode(sample)
-    except UnicodeDecodeError:
-        return False
-    return len(_HIRAGANA.findall(text)) * 4 >= len(text) - len(_ASCII_CHARACTER.findall(text))
-
-
 def _guess(sample: bytes) -> str:
     """Guess the encoding of a sample by statistics; nothing where they say nothing."""
     if _is_nearly_ascii(sample):
         return "cp1252"
-    for encoding in ("euc_jp", "cp932"):
-        if _is_japanese(sample, encoding):
-            return encoding
+    if encoding := east_asian.encoding(sample):
+        return encoding
     import chardet  # noqa: PLC0415 - takes longer than to read 2 MB of UTF-8, which needs no guess
 
     return chardet.detect(sample)["encoding"] or ""
