@@ -83,6 +83,18 @@ def test_cells_that_span_rows_and_columns_keep_their_place() -> None:
     assert text(page).strip() == "| A | 1 |\n| --- | --- |\n| A | 2 |\n| wide |  |"
 
 
+@pytest.mark.parametrize(
+    ("rows", "letters"),
+    [
+        ("<tr><td rowspan=65000 colspan=1000>x" * 3_000, 3_000),
+        (("<tr>" + ("<td rowspan=999>" + "x" * 1_900) * 200 + "<tr>" * 199) * 4, 4 * 200 * 1_900),
+    ],
+    ids=["many columns", "long cells"],
+)
+def test_cells_that_span_far_more_than_they_hold_are_not_repeated(rows: str, letters: int) -> None:
+    assert text(f"<html><table>{rows}</table>".encode(), "a.html").count("x") == letters
+
+
 def test_a_table_that_lays_out_a_page_is_no_table() -> None:
     inner = "<table><tr><td>a<td>b<tr><td>c<td>d</table>"
     page = f"<html><table><tr><td>menu<td>{inner}<tr><td>x<td>foot</table>"

@@ -14,6 +14,7 @@ from batchline.formats.streams import read_exactly, rewound
 
 LONGEST_CELL: Final = 2_000  # characters; more is a table that lays a page out
 MOST_COLUMNS: Final = 200
+LARGEST_TABLE: Final = 4_000_000  # characters; more than a piece has is text that reaches down many rows
 MIN_COLUMNS: Final = 2
 MIN_ROWS: Final = 2
 _TITLE_CHARACTERS: Final = 300
@@ -130,19 +131,23 @@ def _section(text: str, path: list[tuple[int, str]], *, has_lists: bool) -> Sect
 def _table(table: Element) -> str:
     """Write a table of data as Markdown; nothing for one that only lays out a page."""
     rows = []
+    size = 0
     below: dict[int, tuple[int, str]] = {}  # by column: for how many more rows a cell reaches down
     for row in table.iter_elements("tr"):
         cells: list[str] = []
         for cell in row.iter_elements(("td", "th")):
             text = cell.to_text(_FORM)
+            _fill(cells, below)
             if len(text) > LONGEST_CELL or len(cells) > MOST_COLUMNS:
                 return ""
-            _fill(cells, below)
             deep, wide = _span(cell, "rowspan"), _span(cell, "colspan")
             if deep > 1:
                 below |= dict.fromkeys(range(len(cells), len(cells) + wide), (deep - 1, text))
             cells += [text, *[""] * (wide - 1)]
         _fill(cells, below)
+        size += sum(map(len, cells))
+        if size > LARGEST_TABLE:
+            return ""
         rows.append(cells)
     if len(rows) < MIN_ROWS or max(map(len, rows)) < MIN_COLUMNS:
         return ""
