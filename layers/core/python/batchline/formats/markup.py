@@ -136,7 +136,7 @@ def _table(table: Element) -> str:
     for row in table.iter_elements("tr"):
         cells: list[str] = []
         for cell in row.iter_elements(("td", "th")):
-            text = cell.to_text(_FORM)
+            text = cell.to_text()
             _fill(cells, below)
             if len(text) > LONGEST_CELL or len(cells) > MOST_COLUMNS:
                 return ""
@@ -164,5 +164,5 @@ def _fill(cells: list[str], below: dict[int, tuple[int, str]]) -> None:
 
 
 def _span(cell: Element, name: str) -> int:
-    value = cell.attr(name) or ""
-    return min(int(value), MOST_COLUMNS) if re.fullmatch(r"[1-9][0-9]{0,5}", value) else 1
+    value = cell.attr(name)
+    return min(int(value), MOST_COLUMNS) if value and re.fullmatch(r"[1-9][0-9]{0,5}", value) else 1
