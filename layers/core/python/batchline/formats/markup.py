@@ -15,6 +15,7 @@ from batchline.formats.streams import read_exactly, rewound
 LONGEST_CELL: Final = 2_000  # characters; more is a table that lays a page out
 MOST_COLUMNS: Final = 200
 LARGEST_TABLE: Final = 4_000_000  # characters; more than a piece has is text that reaches down many rows
+MOST_CELLS: Final = 1_000_000  # those included that fill up short rows
 MIN_COLUMNS: Final = 2
 MIN_ROWS: Final = 2
 _TITLE_CHARACTERS: Final = 300
@@ -149,7 +150,8 @@ def _table(table: Element) -> str:
         if size > LARGEST_TABLE:
             return ""
         rows.append(cells)
-    if len(rows) < MIN_ROWS or max(map(len, rows)) < MIN_COLUMNS:
+    columns = max(map(len, rows), default=0)
+    if len(rows) < MIN_ROWS or columns < MIN_COLUMNS or len(rows) * columns > MOST_CELLS:
         return ""
     return tables.markdown(rows)
 
