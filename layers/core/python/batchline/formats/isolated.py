@@ -33,6 +33,7 @@ USUAL: Final = Limits()
 MAX_FILE_BYTES: Final = 400_000_000
 MAX_FRAME_BYTES: Final = 64_000_000
 COPY_BYTES: Final = 1 << 20
+PIPE_BYTES: Final = 1 << 16  # as many as it holds
 NATIVE_EXHAUSTED: Final = frozenset({signal.SIGABRT, signal.SIGTRAP, signal.SIGILL})
 
 
@@ -102,7 +103,7 @@ def _items(pipe: int, limits: Limits, what: str) -> Generator[Item, None, bool]:
                 f"Reading the {what} made no progress for {limits.silence_seconds:g} seconds. "
                 "Save it anew or split it into smaller files.",
             )
-        data = os.read(pipe, COPY_BYTES)
+        data = os.read(pipe, PIPE_BYTES)
         if not data:
             return False
         buffer += data
