@@ -222,11 +222,16 @@ def parts(
     batch: list[Record] = []
     size, index, read = 0, done.records, done.units
     for some in units.records(_rest(found, done.units, out_of_time), index, form, document):
-        more = _size(some.records)
-        for made in [some] if fits(len(batch) + len(some.records), size + more) else some.apart():
-            added = more if made is some else _size(made.records)
-            if batch and not fits(len(batch) + len(made.records), size + added):
-                yield Part(document_id, batch, read)
+        waiting = [some]
+        while waiting:
+            made = waiting.pop()
+            added = _size(made.records)
+            if not fits(len(batch) + len(made.records), size + added):
+                if made.units > 1:
+                    waiting += reversed(made.halves())
+                    continue
+                if batch:
+                    yield Part(document_id, batch, read)
                 batch, size = [], 0
             batch += made.records
             size += added

@@ -109,9 +109,10 @@ class Made(NamedTuple):
     records: list[Record]
     units: int
 
-    def apart(self) -> Iterator["Made"]:
-        """Give the records of each unit by itself."""
-        return iter([self]) if self.units == 1 else (Made([one], 1) for one in self.records)
+    def halves(self) -> tuple["Made", "Made"]:
+        """Part the records of several units in two."""
+        half = self.units // 2
+        return Made(self.records[:half], half), Made(self.records[half:], self.units - half)
 
 
 def read(stream: BinaryIO, name: str, pipeline: Pipeline, *, size: int) -> Content:
