@@ -181,8 +181,8 @@ def test_a_piece_has_the_page_and_the_headings_of_its_start() -> None:
     ]
     assert list(splitting.split(sections, max_tokens=24, count=len)) == [
         # 24 characters reach into "First part"; the headings change at 12, half of the room.
-        Piece(0, 11, "Intro text.", 1, ()),
-        Piece(12, 33, "One\nFirst part of it.", 1, ("One",)),
-        Piece(34, 46, "Second part.", 2, ("One",)),
-        Piece(47, 60, "Deep\nThe end.", 2, ("One", "Deep")),
+        Piece(0, 11, "Intro text.", 11, 1, ()),
+        Piece(12, 33, "One\nFirst part of it.", 21, 1, ("One",)),
+        Piece(34, 46, "Second part.", 12, 2, ("One",)),
+        Piece(47, 60, "Deep\nThe end.", 13, 2, ("One", "Deep")),
     ]

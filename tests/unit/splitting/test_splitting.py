@@ -100,7 +100,7 @@ def test_nothing_makes_nothing() -> None:
 
 
 def test_a_text_that_fits_is_one_piece() -> None:
-    assert list(split("  One. Two.\n", max_tokens=9, count=len)) == [Piece(2, 11, "One. Two.")]
+    assert list(split("  One. Two.\n", max_tokens=9, count=len)) == [Piece(2, 11, "One. Two.", 9)]
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,12 @@ class Plain:
                 parts.append(part)
         return Plain(parts)
 
+    def around(self, name: str) -> list[str] | None:
+        """Give what stands around a value, if it is all that is put in, once."""
+        fixed = [part for part in self._parts if isinstance(part, str)]
+        values = [part for part in self._parts if not isinstance(part, str)]
+        return fixed if values == [(name,)] else None
+
     def fill(self, variables: Mapping[str, Sequence[Any]], count: int) -> list[str] | None:
         """Give what Jinja would for so many prompts, given the values of each variable in them.
 

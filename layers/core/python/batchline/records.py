@@ -85,6 +85,7 @@ class Form:
     before: bytes  # the body around the prompt, which stands in it as a JSON string
     after: bytes
     told: float  # estimated tokens of what is said beside the prompt, and of the frame
+    beside: float | None  # of what is said beside a text, where nothing else is put into the prompt
     densest: float  # the most tokens that a byte of a prompt is estimated at
     room: int  # tokens that a request may have
 
@@ -99,12 +100,18 @@ class Form:
         parsed = TEMPLATES.parse(pipeline.prompt)
         plain, used = prompts.Plain.of(parsed), find_undeclared_variables(parsed)
         room = model.context - pipeline.answer_tokens
-        beside = counted.weigh(told) + FRAME_TOKENS
-        return cls(pipeline, model, counted, plain, used, before, after, beside, max(counted.weights), room)
+        said = counted.weigh(told) + FRAME_TOKENS
+        densest = max(counted.weights)
+        return cls(pipeline, model, counted, plain, used, before, after, said, None, densest, room)
 
     def about(self, document: Mapping[str, Any]) -> Self:
         """Give the form for records of one document, of which plain prompts say the same."""
-        return replace(self, plain=self.plain.given("document", document)) if self.plain else self
+        if self.plain is None:
+            return self
+        plain = self.plain.given("document", document)
+        around = plain.around("text")
+        beside = None if around is None else self.told + self.counter.weigh(*around)
+        return replace(self, plain=plain, beside=beside)
 
     def picture(self, index: int, variables: Variables, image: Image) -> Record:
         """Render the prompt for a picture, which stands before it.
@@ -121,22 +128,26 @@ class Form:
         body = orjson.dumps(_body(self.pipeline, [_picture(image), {"text": prompt}]))
         return Record(index, body, self._tokens(index, prompt, self.counter.family.picture))
 
-    def records(self, first: int, variables: Variables, length: int) -> list[Record]:
+    def records(
+        self, first: int, variables: Variables, length: int, counted: int | None = None
+    ) -> list[Record]:
         """Render the prompts for so many chunks, whose indexes are `first` and those after it.
 
-        Raises Refused with PROMPT_FAILED, or with PROMPT_TOO_LONG and the numbers.
+        `counted` are the tokens of the text of a single one, if they are known. Raises Refused with
+        PROMPT_FAILED, or with PROMPT_TOO_LONG and the numbers.
         """
         filled, written = self._prompts(first, variables, length)
         bodies = [self.before + one + self.after for one in written]
         # One by itself is weighed now: it may be a long text, which is not kept as a prompt and a body.
         if length > 1 and (self.told + self.densest * max(map(len, written))) * ESTIMATE_OFF <= self.room:
             return list(map(Record, count(first), bodies, repeat(self.told), filled, repeat(self.counter)))
-        tokens = [self._tokens(index, prompt) for index, prompt in enumerate(filled, first)]
+        known = None if counted is None or self.beside is None else self.beside + counted
+        tokens = [self._tokens(index, prompt, known=known) for index, prompt in enumerate(filled, first)]
         return list(map(Record, count(first), bodies, tokens))
 
-    def _tokens(self, index: int, prompt: str, more: int = 0) -> int:
+    def _tokens(self, index: int, prompt: str, more: int = 0, *, known: float | None = None) -> int:
         """Tell the tokens of a request that may be too long. Raises Refused(PROMPT_TOO_LONG)."""
-        said = self.told + self.counter.weigh(prompt)
+        said = self.told + self.counter.weigh(prompt) if known is None else known
         if said * ESTIMATE_OFF > self.room:
             said = self.told + self.counter(prompt)
         tokens = rounded(said) + more

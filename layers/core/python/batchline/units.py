@@ -38,7 +38,8 @@ type Row = Mapping[str, Any]
 class Unit(NamedTuple):
     """A piece of text or a picture: one record, or several where its prompt is too long for the model.
 
-    `start` and `stop` are characters of the extracted text, from 0.
+    `start` and `stop` are characters of the extracted text, from 0; `tokens` is given where the text was
+    counted when it was cut.
     """
 
     text: str
@@ -47,6 +48,7 @@ class Unit(NamedTuple):
     page: int | None = None
     headings: tuple[str, ...] = ()
     image: Image | None = None
+    tokens: int | None = None
 
     @property
     def units(self) -> int:
@@ -147,12 +149,16 @@ def _cut_text(sections: Iterator[Section], pipeline: Pipeline) -> Iterator[Unit]
             return _pages(sections)
         case _:
             pieces = _split(sections, pipeline, pipeline.chunk.max_tokens, pipeline.chunk.overlap_tokens)
-            return (Unit(one.text, one.start, one.stop, one.page, one.headings) for one in pieces)
+            return map(_unit, pieces)
 
 
 def _split(sections: Iterable[Section], pipeline: Pipeline, most: int, overlap: int = 0) -> Iterator[Piece]:
     count = counter(pipeline.model)
     return splitting.split(sections, max_tokens=most, overlap_tokens=overlap, count=count)
+
+
+def _unit(piece: Piece) -> Unit:
+    return Unit(piece.text, piece.start, piece.stop, piece.page, piece.headings, tokens=piece.tokens)
 
 
 def _whole(sections: Iterator[Section]) -> Iterator[Unit]:
@@ -262,7 +268,7 @@ def _one(unit: Unit | Rows, index: int, form: Form, document: Mapping[str, Any])
     try:
         if isinstance(unit, Unit) and unit.image:
             return [form.picture(index, variables, unit.image)]
-        return form.records(index, variables, 1)
+        return form.records(index, variables, 1, unit.tokens if isinstance(unit, Unit) else None)
     except Refused as refusal:
         halves = list(_halves(unit, form.pipeline)) if refusal.code == Code.PROMPT_TOO_LONG else []
         if len(halves) < 2:  # noqa: PLR2004 - it cannot be halved
@@ -286,4 +292,4 @@ def _halves(unit: Unit | Rows, pipeline: Pipeline) -> Iterator[Unit | Rows]:
         if half >= LEAST_TOKENS:
             for one in _split([Section(unit.text)], pipeline, half):
                 start, stop = unit.start + one.start, unit.start + one.stop
-                yield unit._replace(text=one.text, start=start, stop=stop)
+                yield unit._replace(text=one.text, start=start, stop=stop, tokens=one.tokens)

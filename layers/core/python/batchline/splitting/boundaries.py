@@ -8,8 +8,7 @@ where they can.
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import regex  # type: ignore[import-untyped]
 
@@ -41,8 +40,7 @@ _GRAPHEME: Final = regex.compile(r"\X")
 _LONGEST_GRAPHEME: Final = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(NamedTuple):
     """A text from the start of a chunk, what lies beyond its limit included.
 
     `headings` are the places where the path of headings changes, `fences` those of the lines that open

@@ -13,7 +13,9 @@ SLACK: Final = 1.02
 
 
 class Limit(Protocol):
-    """What a splitter asks: how much fits, and whether a chunk that was cut keeps to it."""
+    """What a splitter asks: how much fits into `most` tokens, and how many a chunk has that was cut."""
+
+    most: int
 
     def fitting(self, text: str) -> int:
         """Find how much of the start of a text fits; at least one character."""
@@ -21,26 +23,26 @@ class Limit(Protocol):
     def overlapping(self, text: str, tokens: int) -> int:
         """Find where the longest end of a text begins that has at most so many tokens."""
 
-    def takes(self, body: str) -> bool:
-        """Tell whether a chunk keeps to the limit. No: ask again how much fits."""
+    def tokens(self, body: str) -> int:
+        """Count the tokens of a chunk. More than `most`: ask again how much fits."""
 
 
 class Counted:
     """A limit that asks a plain counter about every length it tries."""
 
-    def __init__(self, count: Callable[[str], int], limit: int) -> None:
+    def __init__(self, count: Callable[[str], int], most: int) -> None:
         self._count = count
-        self._limit = limit
+        self.most = most
 
     def fitting(self, text: str) -> int:
-        low, high = 1, min(len(text), max(2, self._limit))
-        while high < len(text) and self._count(text[:high]) <= self._limit:
+        low, high = 1, min(len(text), max(2, self.most))
+        while high < len(text) and self._count(text[:high]) <= self.most:
             low, high = high, min(len(text), high * 2)
-        if self._count(text[:high]) <= self._limit:
+        if self._count(text[:high]) <= self.most:
             return high
         while high - low > 1:
             middle = (low + high) // 2
-            if self._count(text[:middle]) <= self._limit:
+            if self._count(text[:middle]) <= self.most:
                 low = middle
             else:
                 high = middle
@@ -49,23 +51,23 @@ class Counted:
     def overlapping(self, text: str, tokens: int) -> int:
         return _first(lambda start: self._count(text[start:]) <= tokens, len(text))
 
-    def takes(self, body: str) -> bool:  # noqa: ARG002
-        return True
+    def tokens(self, body: str) -> int:
+        return self._count(body)
 
 
 class Gauge:
     """A limit that learns from the chunks of one document; the same ones teach it the same."""
 
-    def __init__(self, count: Callable[[str], int], limit: int) -> None:
+    def __init__(self, count: Callable[[str], int], most: int) -> None:
         self._count = count
-        self._limit = limit
+        self.most = most
         self._rate = 0.0  # tokens per byte
         self._tries = 0
 
     def fitting(self, text: str) -> int:
         if not self._rate:
-            self._learn(text[: self._limit])
-        return len(_at_most(text, self._limit / self._rate))
+            self._learn(text[: self.most])
+        return len(_at_most(text, self.most / self._rate))
 
     def overlapping(self, text: str, tokens: int) -> int:
         start = len(text) - len(_at_most(text[::-1], tokens / self._rate))
@@ -73,14 +75,15 @@ class Gauge:
             start += -(-(len(text) - start) // 8)
         return start
 
-    def takes(self, body: str) -> bool:
-        if self._learn(body) <= self._limit:
+    def tokens(self, body: str) -> int:
+        tokens = self._learn(body)
+        if tokens <= self.most:
             self._tries = 0
-            return True
-        # More from try to try: in a dense text with a thin end, its own rate alone leads there slowly.
-        self._rate *= SLACK**self._tries
-        self._tries += 1
-        return False
+        else:
+            # More from try to try: in a dense text with a thin end, its own rate alone leads there slowly.
+            self._rate *= SLACK**self._tries
+            self._tries += 1
+        return tokens
 
     def _learn(self, text: str) -> int:
         tokens = self._count(text)

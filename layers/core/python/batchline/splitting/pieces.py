@@ -5,7 +5,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from operator import itemgetter
-from typing import Final
+from typing import Final, NamedTuple
 
 from batchline.formats.content import Section
 from batchline.splitting.boundaries import Window, beginning, best, fences
@@ -23,16 +23,16 @@ _VISIBLE: Final = re.compile(r"\S")
 _FENCES: Final = (re.compile("`(?=``)"), re.compile("~(?=~~)"))
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(NamedTuple):
     """A chunk: characters `start` to `stop` of the text that the sections make when they are joined.
 
-    `page` and `headings` are those of its first character.
+    It has so many `tokens`. `page` and `headings` are those of its first character.
     """
 
     start: int
     stop: int
     text: str
+    tokens: int
     page: int | None = None
     headings: tuple[str, ...] = ()
 
@@ -62,11 +62,11 @@ def split(
     while (begin := stream.visible(start)) is not None:
         window = _window(stream, begin, reach, fenced=fenced)
         done = max(0, stop - begin)
-        body = _body(window, limit, reach, done)
+        body, tokens = _body(window, limit, reach, done)
         if len(body) > done:
             stop = start = begin + len(body)
             page, headings = stream.place(begin)
-            yield Piece(begin, stop, body, page, headings)
+            yield Piece(begin, stop, body, tokens, page, headings)
             if overlap_tokens and stream.visible(stop) is not None:
                 start = begin + max(1, beginning(body, limit.overlapping(body, overlap_tokens)))
         else:  # the overlap leaves no room for anything new
@@ -82,18 +82,19 @@ def _window(stream: "_Stream", begin: int, reach: int, *, fenced: bool) -> Windo
     return Window(text, stream.headings(begin, len(text)), found, fenced)
 
 
-def _body(window: Window, limit: Limit, reach: int, done: int) -> str:
+def _body(window: Window, limit: Limit, reach: int, done: int) -> tuple[str, int]:
     """Cut the next chunk; `done` of its characters were in the one before. Too short: nothing new fits."""
     whole = len(window.text) <= reach
     room = window.text.rstrip() if whole else window.text[:reach]
     while True:
         fitting = limit.fitting(room)
         if fitting <= done:
-            return ""
+            return "", 0
         end = fitting if whole and fitting == len(room) else best(window, done, fitting)
         body = window.text[:end].rstrip()
-        if fitting == 1 or limit.takes(body):
-            return body
+        tokens = limit.tokens(body)
+        if fitting == 1 or tokens <= limit.most:
+            return body, tokens
 
 
 @dataclass(slots=True)
