@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from batchline import chunk
+from batchline import chunk, units
 from batchline.aws import clients, cutting, large
 
 from tests.faults.audit import check_end
@@ -100,6 +100,7 @@ def test_a_run_that_is_overtaken_before_it_begins_adds_nothing(world: World) -> 
 @pytest.mark.usefixtures("small_shards")
 def test_a_document_that_goes_round_too_often_ends(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(large, "MAX_HOPS", 3)
+    monkeypatch.setattr(units, "MOST_TOGETHER", 1)  # so that each of four runs makes one record
     ready(world, **ROWS)
     run_out(world, monkeypatch, 0)
     world.upload("inbox/notes/large.csv", table(10))
