@@ -9,7 +9,6 @@ import re
 from typing import Final
 
 _KANA: Final = re.compile("[\u3041-\u3093\u30a1-\u30f6\u30fc]")
-_LETTERS: Final = re.compile("[\u3041-\uffdc]")
 # The characters that newspapers use most, and those of names, addresses and office papers.
 _KANJI: Final = frozenset(
     "日一国会人年大十二本中長出三同時政事自行社見月分議後前民生連五発間対上部東者党地合市業内相方四定今回新場金員九入選立開手米力学問高"
@@ -54,6 +53,8 @@ def encoding(sample: bytes) -> str:
 def _letters(sample: bytes, encoding: str) -> str:
     """Give the characters of East Asia in a text; none if it is not in the encoding."""
     try:
-        return "".join(_LETTERS.findall(codecs.getincrementaldecoder(encoding)().decode(sample)))
+        text = codecs.getincrementaldecoder(encoding)().decode(sample)
     except UnicodeDecodeError:
         return ""
+    # A pattern of this range takes 4 ms to compile.
+    return "".join(sign for sign in text if "\u3041" <= sign <= "\uffdc")
