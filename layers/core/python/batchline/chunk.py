@@ -15,7 +15,7 @@ from batchline.ids import MAP, MAX_RECORDS, RecordId, document_id
 from batchline.models import Range
 from batchline.pipelines import NAME, Pipeline
 from batchline.records import Form, Record, input_tokens, lengths
-from batchline.units import Rows, Unit
+from batchline.units import Picture, Units
 
 INBOX: Final = "inbox/"
 PIPELINES: Final = "pipelines/"
@@ -206,7 +206,7 @@ class Part:
 
 def parts(
     document_id: str,
-    found: Iterable[Unit | Rows],
+    found: Iterable[Units],
     pipeline: Pipeline,
     document: Mapping[str, Any],
     *,
@@ -253,14 +253,14 @@ def _size(found: Iterable[Record]) -> int:
     return sum([len(one.model_input) for one in found])
 
 
-def _rest(found: Iterable[Unit | Rows], done: int, out_of_time: Callable[[], bool]) -> Iterator[Unit | Rows]:
+def _rest(found: Iterable[Units], done: int, out_of_time: Callable[[], bool]) -> Iterator[Units]:
     """Pass over the units that are done."""
     after = 0
     for unit in found:
         before, after = after, after + unit.units
         if before >= done:
             yield unit
-        elif isinstance(unit, Rows) and after > done:
+        elif not isinstance(unit, Picture) and after > done:
             yield unit.part(done - before)
         elif before // LOOK_EVERY < after // LOOK_EVERY and out_of_time():
             raise Refused(

@@ -126,28 +126,34 @@ class Form:
             )
         ((prompt,), _) = self._prompts(index, variables, 1)
         body = orjson.dumps(_body(self.pipeline, [_picture(image), {"text": prompt}]))
-        return Record(index, body, self._tokens(index, prompt, self.counter.family.picture))
+        return Record(index, body, self._tokens(index, prompt, more=self.counter.family.picture))
 
     def records(
-        self, first: int, variables: Variables, length: int, counted: int | None = None
+        self, first: int, variables: Variables, length: int, counted: Sequence[int | None] | None = None
     ) -> list[Record]:
         """Render the prompts for so many chunks, whose indexes are `first` and those after it.
 
-        `counted` are the tokens of the text of a single one, if they are known. Raises Refused with
-        PROMPT_FAILED, or with PROMPT_TOO_LONG and the numbers.
+        `counted` are the tokens of their texts, where they are known. Raises Refused with PROMPT_FAILED, or
+        with PROMPT_TOO_LONG and the numbers.
         """
         filled, written = self._prompts(first, variables, length)
         bodies = [self.before + one + self.after for one in written]
-        # One by itself is weighed now: it may be a long text, which is not kept as a prompt and a body.
-        if length > 1 and (self.told + self.densest * max(map(len, written))) * ESTIMATE_OFF <= self.room:
+        # Texts are weighed now, so that they are not kept as prompts and as bodies.
+        if (
+            counted is None
+            and (self.told + self.densest * max(map(len, written))) * ESTIMATE_OFF <= self.room
+        ):
             return list(map(Record, count(first), bodies, repeat(self.told), filled, repeat(self.counter)))
-        known = None if counted is None or self.beside is None else self.beside + counted
-        tokens = [self._tokens(index, prompt, known=known) for index, prompt in enumerate(filled, first)]
+        known = [None] * length if counted is None else counted
+        tokens = list(map(self._tokens, count(first), filled, known))
         return list(map(Record, count(first), bodies, tokens))
 
-    def _tokens(self, index: int, prompt: str, more: int = 0, *, known: float | None = None) -> int:
+    def _tokens(self, index: int, prompt: str, text: int | None = None, *, more: int = 0) -> int:
         """Tell the tokens of a request that may be too long. Raises Refused(PROMPT_TOO_LONG)."""
-        said = self.told + self.counter.weigh(prompt) if known is None else known
+        if text is None or self.beside is None:
+            said = self.told + self.counter.weigh(prompt)
+        else:
+            said = self.beside + text
         if said * ESTIMATE_OFF > self.room:
             said = self.told + self.counter(prompt)
         tokens = rounded(said) + more

@@ -35,33 +35,54 @@ NO_HEADINGS: Final = Headings()
 type Row = Mapping[str, Any]
 
 
-class Unit(NamedTuple):
-    """A piece of text or a picture: one record, or several where its prompt is too long for the model.
+class Texts(NamedTuple):
+    """Consecutive pieces of a text, each of which is a unit."""
 
-    `start` and `stop` are characters of the extracted text, from 0; `tokens` is given where the text was
-    counted when it was cut.
-    """
+    pieces: Sequence[Piece]
 
-    text: str
-    start: int
-    stop: int
-    page: int | None = None
-    headings: tuple[str, ...] = ()
-    image: Image | None = None
-    tokens: int | None = None
+    @property
+    def units(self) -> int:
+        return len(self.pieces)
+
+    @property
+    def counted(self) -> Sequence[int | None]:
+        """The tokens of each text that was counted when it was cut."""
+        return [one.tokens for one in self.pieces]
+
+    def part(self, first: int, stop: int | None = None) -> "Texts":
+        """Give some of the units."""
+        return Texts(self.pieces[first:stop])
+
+    def variables(self, first: int, document: Mapping[str, Any], used: AbstractSet[str]) -> Variables:
+        """Give the variables that a prompt has `used`. What does not exist for a text is empty."""
+        texts = [one.text for one in self.pieces]
+        found: dict[str, Sequence[Any]] = {"text": texts, "document": [document] * self.units}
+        if "chunk" in used:
+            found["chunk"] = [
+                {
+                    "index": index,
+                    "page": "" if one.page is None else one.page,
+                    "headings": Headings(one.headings) if one.headings else NO_HEADINGS,
+                    "start": one.start,
+                    "end": one.stop,
+                }
+                for index, one in enumerate(self.pieces, first)
+            ]
+        return found
+
+
+class Picture(NamedTuple):
+    """A picture, which is a unit."""
+
+    image: Image
 
     @property
     def units(self) -> int:
         return 1
 
     def variables(self, first: int, document: Mapping[str, Any], used: AbstractSet[str]) -> Variables:
-        """Give the variables that a prompt has `used`. What does not exist for a text is empty."""
-        found: dict[str, Sequence[Any]] = {"text": [self.text], "document": [document]}
-        if "chunk" in used:
-            place = {"index": first, "page": "" if self.page is None else self.page}
-            headings = Headings(self.headings) if self.headings else NO_HEADINGS
-            found["chunk"] = [place | {"headings": headings, "start": self.start, "end": self.stop}]
-        return found
+        """Give the variables that a prompt has `used`; the text is empty."""
+        return Texts([Piece(0, 0, "", page=self.image.page)]).variables(first, document, used)
 
 
 class Rows(NamedTuple):
@@ -70,6 +91,7 @@ class Rows(NamedTuple):
     start: int
     groups: Sequence[tuple[Row, ...]]
     texts: Sequence[str]
+    counted: None = None
 
     @classmethod
     def one(cls, group: tuple[Row, ...], start: int) -> "Rows":
@@ -101,6 +123,9 @@ class Rows(NamedTuple):
         return found
 
 
+type Units = Texts | Rows | Picture
+
+
 def _text(group: tuple[Row, ...]) -> str:
     return tables.paragraph(group[0]) if len(group) == 1 else "\n\n".join(map(tables.paragraph, group))
 
@@ -123,7 +148,7 @@ def read(stream: BinaryIO, name: str, pipeline: Pipeline, *, size: int) -> Conte
     return formats.read(stream, name, size=size, rows=rows, columns=pipeline.chunk.columns)
 
 
-def cut(content: Content, pipeline: Pipeline) -> Iterator[Unit] | Iterator[Rows]:
+def cut(content: Content, pipeline: Pipeline) -> Iterator[Units]:
     """Cut the content of an upload as the pipeline says, the same way on every run. Raises Refused."""
     match content:
         case Text(sections):
@@ -131,9 +156,9 @@ def cut(content: Content, pipeline: Pipeline) -> Iterator[Unit] | Iterator[Rows]
         case Table(rows):
             return _tables(rows, pipeline.chunk.rows)
         case Image():
-            return iter([_picture(content)])
+            return iter([Picture(content)])
         case Scan(pages):
-            return map(_picture, pages)
+            return map(Picture, pages)
         case Archive():
             raise Refused(
                 Code.FORMAT_UNSUPPORTED,
@@ -141,7 +166,7 @@ def cut(content: Content, pipeline: Pipeline) -> Iterator[Unit] | Iterator[Rows]
             )
 
 
-def _cut_text(sections: Iterator[Section], pipeline: Pipeline) -> Iterator[Unit]:
+def _cut_text(sections: Iterator[Section], pipeline: Pipeline) -> Iterator[Texts]:
     match pipeline.chunk.by:
         case "document":
             return _whole(sections)
@@ -149,7 +174,7 @@ def _cut_text(sections: Iterator[Section], pipeline: Pipeline) -> Iterator[Unit]
             return _pages(sections)
         case _:
             pieces = _split(sections, pipeline, pipeline.chunk.max_tokens, pipeline.chunk.overlap_tokens)
-            return map(_unit, pieces)
+            return (Texts([one for one, _ in some]) for some in _gathered((one, one.text) for one in pieces))
 
 
 def _split(sections: Iterable[Section], pipeline: Pipeline, most: int, overlap: int = 0) -> Iterator[Piece]:
@@ -157,15 +182,11 @@ def _split(sections: Iterable[Section], pipeline: Pipeline, most: int, overlap: 
     return splitting.split(sections, max_tokens=most, overlap_tokens=overlap, count=count)
 
 
-def _unit(piece: Piece) -> Unit:
-    return Unit(piece.text, piece.start, piece.stop, piece.page, piece.headings, tokens=piece.tokens)
+def _whole(sections: Iterator[Section]) -> Iterator[Texts]:
+    yield Texts([_stripped(_joined(sections), 0)])
 
 
-def _whole(sections: Iterator[Section]) -> Iterator[Unit]:
-    yield _stripped(_joined(sections), 0)
-
-
-def _pages(sections: Iterator[Section]) -> Iterator[Unit]:
+def _pages(sections: Iterator[Section]) -> Iterator[Texts]:
     """Yield the pages that have text."""
     start = 0
     for page, found in groupby(sections, key=lambda one: one.page):
@@ -178,7 +199,7 @@ def _pages(sections: Iterator[Section]) -> Iterator[Unit]:
         parts = list(found)
         text = _joined(parts)
         if text.strip():
-            yield _stripped(text, start)._replace(page=page, headings=parts[0].headings)
+            yield Texts([_stripped(text, start)._replace(page=page, headings=parts[0].headings)])
         start += len(text)
 
 
@@ -197,78 +218,77 @@ def _joined(sections: Iterable[Section]) -> str:
     return "".join(parts)
 
 
-def _stripped(text: str, start: int) -> Unit:
+def _stripped(text: str, start: int) -> Piece:
     begin = start + len(text) - len(text.lstrip())
     body = text.strip()
-    return Unit(body, begin, begin + len(body))
+    return Piece(begin, begin + len(body), body)
 
 
 def _tables(rows: Iterator[Row], count: int) -> Iterator[Rows]:
-    """Yield units in batches of some size; what is read before a row that is refused comes first."""
-    start = size = 0
-    groups: list[tuple[Row, ...]] = []
-    texts: list[str] = []
-    try:
-        for group in batched(rows, count, strict=False):
-            text = _text(group)
-            groups.append(group)
-            texts.append(text)
-            size += len(text)
-            if size >= TOGETHER or len(groups) == MOST_TOGETHER:
-                yield Rows(start, groups, texts)
-                start += len(groups) * count
-                groups, texts, size = [], [], 0
-    except Refused:
-        if groups:
-            yield Rows(start, groups, texts)
-        raise
-    if groups:
+    start = 0
+    for some in _gathered((group, _text(group)) for group in batched(rows, count, strict=False)):
+        groups, texts = zip(*some, strict=True)
         yield Rows(start, groups, texts)
+        start += len(groups) * count
 
 
-def _picture(image: Image) -> Unit:
-    return Unit("", 0, 0, image.page, image=image)
+def _gathered[T](found: Iterable[tuple[T, str]]) -> Iterator[list[tuple[T, str]]]:
+    """Yield what has a text in batches of some size; what comes before a refusal is yielded first."""
+    batch: list[tuple[T, str]] = []
+    size = 0
+    try:
+        for one in found:
+            batch.append(one)
+            size += len(one[1])
+            if size >= TOGETHER or len(batch) == MOST_TOGETHER:
+                yield batch
+                batch, size = [], 0
+    except Refused:
+        if batch:
+            yield batch
+        raise
+    if batch:
+        yield batch
 
 
-def records(
-    found: Iterable[Unit | Rows], first: int, form: Form, document: Mapping[str, Any]
-) -> Iterator[Made]:
+def records(found: Iterable[Units], first: int, form: Form, document: Mapping[str, Any]) -> Iterator[Made]:
     """Make the records of units, with indexes from `first` on; of many at once where nothing is in the way.
 
     Raises Refused.
     """
     form, index = form.about(document), first
-    for unit in found:
-        for made in _made(unit, index, form, document):
+    for some in found:
+        for made in _made(some, index, form, document):
             yield made
             index += len(made.records)
 
 
-def _made(unit: Unit | Rows, index: int, form: Form, document: Mapping[str, Any]) -> Iterator[Made]:
-    if isinstance(unit, Unit) or unit.units == 1:
-        yield Made(_one(unit, index, form, document), 1)
+def _made(some: Units, index: int, form: Form, document: Mapping[str, Any]) -> Iterator[Made]:
+    if isinstance(some, Picture) or some.units == 1:
+        yield Made(_one(some, index, form, document), 1)
         return
     if form.plain:
         try:
-            made = form.records(index, unit.variables(index, document, form.used), unit.units)
+            variables = some.variables(index, document, form.used)
+            made = form.records(index, variables, some.units, some.counted)
         except Refused:
             pass  # one by one it shows which
         else:
-            yield Made(made, unit.units)
+            yield Made(made, some.units)
             return
-    for at in range(unit.units):
-        made = _one(unit.part(at, at + 1), index, form, document)
-        yield Made(made, 1)
-        index += len(made)
+    for at in range(some.units):
+        of_one = _one(some.part(at, at + 1), index, form, document)
+        yield Made(of_one, 1)
+        index += len(of_one)
 
 
-def _one(unit: Unit | Rows, index: int, form: Form, document: Mapping[str, Any]) -> list[Record]:
+def _one(unit: Units, index: int, form: Form, document: Mapping[str, Any]) -> list[Record]:
     """Make the record of one unit, or those of its halves where its prompt is too long."""
     variables = unit.variables(index, document, form.used)
     try:
-        if isinstance(unit, Unit) and unit.image:
+        if isinstance(unit, Picture):
             return [form.picture(index, variables, unit.image)]
-        return form.records(index, variables, 1, unit.tokens if isinstance(unit, Unit) else None)
+        return form.records(index, variables, 1, unit.counted)
     except Refused as refusal:
         halves = list(_halves(unit, form.pipeline)) if refusal.code == Code.PROMPT_TOO_LONG else []
         if len(halves) < 2:  # noqa: PLR2004 - it cannot be halved
@@ -279,7 +299,7 @@ def _one(unit: Unit | Rows, index: int, form: Form, document: Mapping[str, Any])
     return made
 
 
-def _halves(unit: Unit | Rows, pipeline: Pipeline) -> Iterator[Unit | Rows]:
+def _halves(unit: Units, pipeline: Pipeline) -> Iterator[Texts | Rows]:
     """Cut a unit in two, or a few, unless the pipeline wants it whole or nothing would be gained."""
     if isinstance(unit, Rows):
         (group,) = unit.groups
@@ -287,9 +307,10 @@ def _halves(unit: Unit | Rows, pipeline: Pipeline) -> Iterator[Unit | Rows]:
         if middle:
             yield Rows.one(group[:middle], unit.start)
             yield Rows.one(group[middle:], unit.start + middle)
-    elif pipeline.chunk.by in {"tokens", "page"} and unit.image is None:
-        half = count_tokens(unit.text, pipeline.model) // 2 + 1
+    elif isinstance(unit, Texts) and pipeline.chunk.by in {"tokens", "page"}:
+        (piece,) = unit.pieces
+        half = count_tokens(piece.text, pipeline.model) // 2 + 1
         if half >= LEAST_TOKENS:
-            for one in _split([Section(unit.text)], pipeline, half):
-                start, stop = unit.start + one.start, unit.start + one.stop
-                yield unit._replace(text=one.text, start=start, stop=stop, tokens=one.tokens)
+            for one in _split([Section(piece.text)], pipeline, half):
+                start, stop = piece.start + one.start, piece.start + one.stop
+                yield Texts([piece._replace(start=start, stop=stop, text=one.text, tokens=one.tokens)])

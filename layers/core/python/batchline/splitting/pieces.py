@@ -26,13 +26,13 @@ _FENCES: Final = (re.compile("`(?=``)"), re.compile("~(?=~~)"))
 class Piece(NamedTuple):
     """A chunk: characters `start` to `stop` of the text that the sections make when they are joined.
 
-    It has so many `tokens`. `page` and `headings` are those of its first character.
+    It has so many `tokens`, if they are known. `page` and `headings` are those of its first character.
     """
 
     start: int
     stop: int
     text: str
-    tokens: int
+    tokens: int | None = None
     page: int | None = None
     headings: tuple[str, ...] = ()
 
