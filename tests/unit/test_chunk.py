@@ -8,13 +8,14 @@ from typing import Any
 
 import orjson
 import pytest
-from batchline import catalog, chunk, formats, units
+from batchline import catalog, chunk, formats, splitting, units
 from batchline.chunk import DocumentFile, OutOfTime, Part, PipelineFile, Upload
 from batchline.errors import Code, Refused
 from batchline.formats import Archive, Image, Scan, Section, Text
 from batchline.models import Range
 from batchline.pipelines import Pipeline
 from batchline.records import Record
+from batchline.tokens import counter
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -209,6 +210,31 @@ def test_each_page_that_has_text_is_a_record() -> None:
     found = units.cut(Text(iter(PAGED)), spec)
     (part,) = chunk.parts(DOCUMENT, found, spec, {})
     assert [said(one) for one in part.records] == ["1 Terms 0-10 One.\n\nTwo.", "3 End 14-20 Three."]
+
+
+def test_pieces_travel_together_but_for_those_of_pages_which_may_be_slow_to_read() -> None:
+    spec = pipeline(chunk={"max_tokens": 100})
+    text = "One is enough. " * 500
+    (together,) = units.cut(Text(iter([Section(text)])), spec)
+    paged = list(units.cut(Text(iter([Section(text, 1)])), spec))
+    assert together.units == len(paged) > 10
+    assert {one.units for one in paged} == {1}
+
+
+def test_pieces_before_a_text_is_refused_come_first() -> None:
+    def sections() -> Iterator[Section]:
+        yield Section("One is enough.\n\n" * 20_000)
+        raise Refused(Code.FILE_DAMAGED, "x")
+
+    spec = pipeline(chunk={"max_tokens": 100})
+    pieces: list[splitting.Piece] = []
+    with pytest.raises(Refused):
+        pieces.extend(splitting.split(sections(), max_tokens=100, count=counter(spec.model)))
+    read: list[Any] = []
+    with pytest.raises(Refused):
+        read.extend(one for (some,) in units.cut(Text(sections()), spec) for one in some)
+    assert pieces
+    assert read == pieces
 
 
 def test_headings_read_as_a_path() -> None:

@@ -16,7 +16,7 @@ from batchline.tokens import count_tokens, counter
 
 # A text of fewer tokens is not the reason why a prompt is too long.
 LEAST_TOKENS: Final = 50
-# Rows are made records at once up to so many characters, or so many rows.
+# Rows and texts are made records at once up to so many characters, or so many of them.
 TOGETHER: Final = 65_536
 MOST_TOGETHER: Final = 500
 
@@ -91,7 +91,7 @@ class Rows(NamedTuple):
     start: int
     groups: Sequence[tuple[Row, ...]]
     texts: Sequence[str]
-    counted: None = None
+    counted: None = None  # they are weighed as records
 
     @classmethod
     def one(cls, group: tuple[Row, ...], start: int) -> "Rows":
@@ -173,13 +173,21 @@ def _cut_text(sections: Iterator[Section], pipeline: Pipeline) -> Iterator[Texts
         case "page":
             return _pages(sections)
         case _:
-            pieces = _split(sections, pipeline, pipeline.chunk.max_tokens, pipeline.chunk.overlap_tokens)
-            return (Texts([one for one, _ in some]) for some in _gathered((one, one.text) for one in pieces))
+            return _texts(
+                _split(sections, pipeline, pipeline.chunk.max_tokens, pipeline.chunk.overlap_tokens)
+            )
 
 
 def _split(sections: Iterable[Section], pipeline: Pipeline, most: int, overlap: int = 0) -> Iterator[Piece]:
     count = counter(pipeline.model)
     return splitting.split(sections, max_tokens=most, overlap_tokens=overlap, count=count)
+
+
+def _texts(pieces: Iterator[Piece]) -> Iterator[Texts]:
+    for paged, found in groupby(pieces, key=lambda one: one.page is not None):
+        # Pages may take seconds each: after every piece there must be time to look at the clock.
+        for some in _gathered(((one, one.text) for one in found), 1 if paged else MOST_TOGETHER):
+            yield Texts([one for one, _ in some])
 
 
 def _whole(sections: Iterator[Section]) -> Iterator[Texts]:
@@ -226,21 +234,22 @@ def _stripped(text: str, start: int) -> Piece:
 
 def _tables(rows: Iterator[Row], count: int) -> Iterator[Rows]:
     start = 0
-    for some in _gathered((group, _text(group)) for group in batched(rows, count, strict=False)):
+    found = ((group, _text(group)) for group in batched(rows, count, strict=False))
+    for some in _gathered(found, MOST_TOGETHER):
         groups, texts = zip(*some, strict=True)
         yield Rows(start, groups, texts)
         start += len(groups) * count
 
 
-def _gathered[T](found: Iterable[tuple[T, str]]) -> Iterator[list[tuple[T, str]]]:
-    """Yield what has a text in batches of some size; what comes before a refusal is yielded first."""
+def _gathered[T](found: Iterable[tuple[T, str]], most: int) -> Iterator[list[tuple[T, str]]]:
+    """Yield what has a text in batches of some size, `most` at once; first what comes before a refusal."""
     batch: list[tuple[T, str]] = []
     size = 0
     try:
         for one in found:
             batch.append(one)
             size += len(one[1])
-            if size >= TOGETHER or len(batch) == MOST_TOGETHER:
+            if size >= TOGETHER or len(batch) == most:
                 yield batch
                 batch, size = [], 0
     except Refused:
