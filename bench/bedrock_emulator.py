@@ -18,6 +18,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import boto3
+import memory
 
 SENTENCES = (
     "The warehouse in Osaka received order number {n} on 12 March 2025.",
@@ -106,12 +107,6 @@ def serve_s3(root: Path) -> None:
     server.serve_forever()
 
 
-def peak_bytes(pid: int) -> int:
-    status = Path(f"/proc/{pid}/status").read_text()
-    line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1]) * 1024
-
-
 def cpu_seconds(pid: int) -> float:
     """Return the processor time of a process: on a busy machine the elapsed time says little."""
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
@@ -148,7 +143,7 @@ def measure(records: int, size: int, root: Path) -> dict[str, float]:
     try:
         os.sched_setaffinity(emulator.pid, {0})
         wait_for(f"http://127.0.0.1:{port}/_emulator/health")
-        started_with = peak_bytes(emulator.pid)
+        started_with = memory.peak_bytes(emulator.pid)
         bedrock = boto3.client(
             "bedrock",
             endpoint_url=f"http://127.0.0.1:{port}",
@@ -179,8 +174,8 @@ def measure(records: int, size: int, root: Path) -> dict[str, float]:
             "seconds": round(elapsed, 2),
             "cpu_seconds": round(cpu_seconds(emulator.pid) - burnt, 2),
             "records_per_second": round(records / elapsed),
-            "peak_megabytes": round(peak_bytes(emulator.pid) / 1e6, 1),
-            "megabytes_above_idle": round((peak_bytes(emulator.pid) - started_with) / 1e6, 1),
+            "peak_megabytes": round(memory.peak_bytes(emulator.pid) / 1e6, 1),
+            "megabytes_above_idle": round((memory.peak_bytes(emulator.pid) - started_with) / 1e6, 1),
         }
     finally:
         emulator.terminate()

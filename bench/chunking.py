@@ -24,10 +24,10 @@ from pathlib import Path
 from typing import Any
 
 import manuals
+import memory
 
 ROOT = Path(__file__).parent.parent
 HOME = ROOT / ".local/bench"
-STATUS = Path("/proc/self/status")
 NOVA = "us.amazon.nova-lite-v1:0"
 CLAUDE = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
 GPT = "openai.gpt-oss-20b-1:0"
@@ -154,10 +154,8 @@ def own(kind: str, path: Path, model: str) -> None:
     isolated._SERVER.stop()  # noqa: SLF001 - what its children took is known when it has ended
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     taken = time.process_time() - start + children.ru_utime + children.ru_stime
-    # ru_maxrss would also count the parent, as it was before exec.
-    (peak,) = (int(one.split()[1]) for one in STATUS.read_text().splitlines() if "VmHWM" in one)
-    memory = max(peak, children.ru_maxrss) / 1024
-    result = {"seconds": taken, "megabytes": memory, "records": number, "tokens": tokens_in}
+    peak = max(memory.peak_bytes(), children.ru_maxrss * 1024)
+    result = {"seconds": taken, "megabytes": peak / 2**20, "records": number, "tokens": tokens_in}
     print(json.dumps(result))
 
 
@@ -194,10 +192,10 @@ def compare(kind: str, language: str, size: int, runs: int, python: Path) -> Non
     write(path, language, int(size * share))
     taken = [[run(*command) for command in commands] for _ in range(runs)]
     seconds = [min(one["seconds"] for one in column) for column in zip(*taken, strict=True)]
-    memory = [max(one["megabytes"] for one in column) for column in zip(*taken, strict=True)]
+    peaks = [max(one["megabytes"] for one in column) for column in zip(*taken, strict=True)]
     megabytes = path.stat().st_size / 1e6
     line = f"{kind:6}{language:4}{megabytes:7.1f} MB"
-    for took, held in zip(seconds, memory, strict=True):
+    for took, held in zip(seconds, peaks, strict=True):
         line += f" |{megabytes / took:8.2f} MB/s{seconds[0] / took:6.1f} x{held:6.0f} MB"
     print(line, flush=True)
 

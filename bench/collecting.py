@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import memory
 import orjson
 from batchline import collect, pipelines
 from batchline.aws import close, dynamo, objects, output
@@ -56,7 +57,6 @@ ANSWER = json.dumps(
 )
 LINE_BYTES = 2_000
 PER_SHARD = 2_000
-STATUS = Path("/proc/self/status")
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 
 
@@ -250,8 +250,7 @@ def collect_job(folder: Path, records: int) -> None:
     assert closed is not None
     assert closed.difference == {}
     assert closed.row["counts"]["succeeded"] == records
-    # ru_maxrss would also count the parent, as it was before exec.
-    (peak,) = (int(one.split()[1]) / 1024 for one in STATUS.read_text().splitlines() if "VmHWM" in one)
+    peak = memory.peak_bytes() / 2**20
     figures = {"read_s": read, "close_s": time.process_time() - began, "peak_mb": peak, "parts": row["parts"]}
     print(json.dumps(figures))
 

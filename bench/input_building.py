@@ -10,7 +10,6 @@ import argparse
 import base64
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 import boto3
+import memory
 from batchline import submit
 from batchline.aws import inputs
 from batchline.aws.clients import RETRIES
@@ -136,7 +136,7 @@ def build(endpoint: str, total: int, size: int) -> None:
     *_, written = inputs.write(work, prefix, chosen, max_file_bytes=MAX_FILE_BYTES, keep=passed_on)
     seconds, spent = time.perf_counter() - begun, time.process_time() - spent
     assert written.bytes == sum(one.bytes for one in chosen.shards)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak = memory.peak_bytes()
     print(json.dumps({"files": written.files, "seconds": seconds, "cpu": spent, "peak": peak}))
 
 

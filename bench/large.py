@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import chunking
+import memory
 
 GB = 10**9
 NUMBER = b"0123456789"  # in each row; its own number takes this place
@@ -279,7 +280,7 @@ def chunked(kind: str, amount: int, seconds: float) -> None:
     taken = usage.ru_utime + usage.ru_stime + children.ru_utime + children.ru_stime
     line = f"{kind:6}{amount:>15,} {size / 1e6:>9,.0f} MB {told['records']:>10,} records"
     line += f" {told['shards']:>6,} shards {len(runs):>3} runs {taken:7.1f} s {size / 1e6 / taken:6.1f} MB/s"
-    print(f"{line} {usage.ru_maxrss / 1024:5.0f} MB, parser {parser:.0f} MB", flush=True)
+    print(f"{line} {memory.peak_bytes() / 2**20:5.0f} MB, parser {parser:.0f} MB", flush=True)
 
 
 @contextlib.contextmanager
@@ -294,8 +295,7 @@ def parser_watched() -> Iterator[list[float]]:
         while not ended.wait(0.05):
             for pid in tuple(isolated._SERVER._running):  # noqa: SLF001
                 with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-                    status = Path(f"/proc/{pid}/status").read_text()
-                    peaks.extend(int(one.split()[1]) / 1024 for one in status.splitlines() if "VmHWM" in one)
+                    peaks.append(memory.peak_bytes(pid) / 2**20)
 
     watching = threading.Thread(target=watch)
     watching.start()

@@ -10,13 +10,13 @@ import argparse
 import json
 import os
 import random
-import resource
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from decimal import Decimal
 
+import memory
 from batchline import catalog, filling, pack
 from batchline.cancel import Cancels
 from batchline.models import Engine, Range, Shard
@@ -121,7 +121,7 @@ def measure(name: str, count: int, records: int) -> dict[str, object]:
         "jobs": len(plan.jobs),
         "lower_bound": bound,
         "seconds": round(seconds, 2),
-        "peak_megabytes": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1_000),
+        "peak_megabytes": round(memory.peak_bytes() / 1e6),
     }
 
 

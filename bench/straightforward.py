@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 
+import memory
 import tiktoken
 from langchain_text_splitters import RecursiveCharacterTextSplitter
 
 MAX_TOKENS = 1_000
-STATUS = Path("/proc/self/status")
 # https://github.com/openai/tiktoken/blob/main/tiktoken_ext/openai_public.py
 WORDS = (
     r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+|\s++$|"
@@ -80,8 +80,7 @@ def main() -> None:
                 out.write(json.dumps({"recordId": f"R{number:010d}", "modelInput": body}) + "\n")
                 number += 1
     seconds = time.process_time() - start
-    (peak,) = (int(one.split()[1]) for one in STATUS.read_text().splitlines() if "VmHWM" in one)
-    print(json.dumps({"seconds": seconds, "megabytes": peak / 1024, "records": number}))
+    print(json.dumps({"seconds": seconds, "megabytes": memory.peak_bytes() / 2**20, "records": number}))
 
 
 if __name__ == "__main__":
