@@ -29,8 +29,6 @@ _HANZI: Final = frozenset(
     "金指克许统区保至队形社便空决治展马科司五基眼书非则听白却界达光放强即像难且权思王象完设式色路记南品住告类求据程北边死张该交规万取拉"
     "格望觉术领共确传师观清今切院让识候带导争运收元价单号编付款订购销售季整议纪录京城省县街村州李陈刘杨黄赵吴周姓址邮票税额印复印审批"
 )
-
-
 # Fewer everyday characters may be chance.
 _FEWEST: Final = 2
 
@@ -45,7 +43,7 @@ def encoding(sample: bytes) -> str:
         everyday = kana + sum(map(_KANJI.__contains__, letters))
         if kana and kana * 4 >= len(letters):
             return name
-        if everyday * 2 >= len(letters) and everyday > max(chinese, _FEWEST - 1):
+        if everyday * 2 >= len(letters) and everyday >= _FEWEST and everyday > chinese:
             return name
     return "gb18030" if chinese * 2 >= len(hanzi) and chinese >= _FEWEST else ""
 

@@ -106,11 +106,11 @@ class Claude:
         self._costs = Words(self._cost)
         self._pieces = build_vocab(pieces, groups)
         self._singles = {one for one in self._pieces if len(one) == 1}
-        # How long the pieces are that begin with two characters.
+        # How long the pieces are that begin with two characters, or with the first of them.
         sizes: defaultdict[str, set[int]] = defaultdict(set)
         for one in self._pieces - self._singles:
             sizes[one[:2]].add(len(one))
-        self._sizes = {start: tuple(found) for start, found in sizes.items()}
+        self._sizes = {start: (*found, 1) for start, found in sizes.items()}
         self._longest = max(map(len, self._pieces))
         self._word = self._whole(WORD)
         self._sign = self._whole(WORD + SIGN) - self._word
@@ -195,7 +195,7 @@ class Claude:
             tokens += 1
             following = []
             for start in level:
-                for size in (*self._sizes.get(marked[start : start + 2], ()), 1):
+                for size in self._sizes.get(marked[start : start + 2], (1,)):
                     stop = start + size
                     if stop not in reached and marked[start:stop] in self._pieces:
                         if stop >= near and marked[stop:] in self._pieces:
